@@ -1,0 +1,100 @@
+/* loop.h - a thread's event loop: fds, deadlines, a place at the end of each
+ * turn, messages from other threads, work off the loop.
+ *
+ * libuv underneath, known to this folder only. A turn goes: wait, ready fds and
+ * posted messages in any order, then (libuv's check phase) the deadlines that
+ * have passed, then the turn's hooks in their order, then objects that die at
+ * the end of the turn. Callbacks come from the loop, never from inside the call
+ * that asked. Everything but loop_post() and loop_stop() belongs to the loop's
+ * own thread. */
+#ifndef GATEWAY_LOOP_H
+#define GATEWAY_LOOP_H
+#include "base/base.h"
+
+struct loop;
+struct loop *loop_new(struct fail *why) MUST_USE;
+void loop_free(struct loop **loop);   /* after loop_run() returned; closes what is left */
+void loop_run(struct loop *loop);     /* until loop_stop() */
+void loop_stop(struct loop *loop);    /* any thread; ends after the present turn */
+
+/* The moment this turn began: monotonic microseconds, read once a turn. */
+uint64_t loop_now_us(const struct loop *loop);
+/* The same moment as wall clock time, microseconds since 1970. */
+int64_t loop_wall_us(const struct loop *loop);
+/* Share of time (0..1) that the loop was busy, and the longest turn in microseconds,
+ * since the last call. */
+struct loop_load {
+    double utilization;
+    uint64_t longest_turn_us;
+};
+struct loop_load loop_load_take(struct loop *loop);
+
+/* ---- fds ---- */
+enum { WATCH_READ = 1, WATCH_WRITE = 2, WATCH_GONE = 4 /* peer closed or half-closed */ };
+struct watch; /* pooled; outlives its fd */
+/* `ready` is a set of WATCH_*; an error of the fd arrives as all that was asked for.
+ * Level-triggered. */
+typedef void watch_fn(void *arg, int fd, int ready);
+/* Watches fd (borrowed, non-blocking) for `events`. NULL: out of memory or not pollable. */
+struct watch *watch_start(struct loop *loop, int fd, int events, watch_fn *fn, void *arg) MUST_USE;
+void watch_change(struct watch *watch, int events); /* 0 pauses it */
+/* Silent from now on, clears the pointer; the fd may be closed at once. NULL is fine. */
+void watch_stop(struct watch **watch);
+
+/* ---- deadlines: one heap a loop; embedded, no allocation ---- */
+typedef void deadline_fn(void *arg);
+struct deadline {
+    uint64_t at_us; /* loop_now_us() scale */
+    deadline_fn *fn;
+    void *arg;
+    uint32_t slot;  /* 1-based place in the heap; 0: not set */
+};
+/* Sets or moves it. fn runs once, in the check phase of the turn in which at_us has passed.
+ * False: out of memory (heap growth), and it is not set. */
+bool deadline_set(struct loop *loop, struct deadline *deadline, uint64_t at_us) MUST_USE;
+void deadline_clear(struct loop *loop, struct deadline *deadline); /* fine when not set */
+static inline bool deadline_is_set(const struct deadline *d) { return d->slot != 0; }
+
+/* ---- the end of a turn ---- */
+/* In this order, after the deadlines; each once a turn. */
+enum turn_order { TURN_CLIENT, TURN_DEFERRED, TURN_FLUSH, TURN_RESUME, TURN_SERVER, TURN_ORDERS };
+typedef void turn_fn(void *arg);
+struct turn_hook {
+    turn_fn *fn;
+    void *arg;
+    struct turn_hook *next;
+};
+/* `hook` is the caller's and must live until turn_remove(). */
+void turn_add(struct loop *loop, enum turn_order order, struct turn_hook *hook);
+void turn_remove(struct loop *loop, enum turn_order order, struct turn_hook *hook);
+/* Makes the next wait at most wait_us long (0: do not wait). For libraries that have
+ * timeouts of their own; forgotten after one turn. */
+void loop_wait_at_most(struct loop *loop, uint64_t wait_us);
+/* Calls fn(arg) at the very end of this turn, after the hooks: for freeing what
+ * callbacks of this turn may still hold. */
+struct turn_end {
+    turn_fn *fn;
+    void *arg;
+    struct turn_end *next;
+};
+void loop_at_turn_end(struct loop *loop, struct turn_end *item);
+
+/* ---- other threads ---- */
+typedef void post_fn(void *arg);
+/* Runs fn(arg) on the loop's thread, in the order of posting. Any thread. The item is the
+ * caller's and must stay until fn runs; an item on its way must not be posted again.
+ * Many posts cost one wake-up. */
+struct post {
+    post_fn *fn;
+    void *arg;
+    struct post *next;
+};
+void loop_post(struct loop *loop, struct post *item);
+/* Runs work(arg) on a thread of the pool, then done(arg) on this loop. False: could not be queued. */
+bool loop_work(struct loop *loop, void (*work)(void *arg), void (*done)(void *arg), void *arg) MUST_USE;
+
+/* ---- signals (main thread's loop only) ---- */
+typedef void signal_fn(void *arg, int signal);
+bool loop_on_signal(struct loop *loop, int signal, signal_fn *fn, void *arg) MUST_USE;
+
+#endif
