@@ -1,0 +1,258 @@
+/* config.h - JSON text to a checked, immutable, counted snapshot.
+ *
+ * The only place of defaults. Each section is a table of fields (name, type, default,
+ * bounds, what it does); the parser, --schema and --print-config read the same
+ * tables. A snapshot never changes after config_load(): threads share it by counted
+ * references, and a request keeps the one it was born under. All text in it is owned by
+ * the snapshot and NUL-terminated behind its end. Durations are milliseconds, sizes bytes. */
+#ifndef GATEWAY_CONFIG_H
+#define GATEWAY_CONFIG_H
+#include "base/base.h"
+
+struct str_list {
+    struct str *at;
+    uint32_t count;
+};
+
+/* An address block; IPv4 is kept as IPv4-mapped IPv6. */
+struct cidr {
+    uint8_t bytes[16];
+    uint8_t prefix; /* 0..128 */
+};
+struct cidr_list {
+    struct cidr *at;
+    uint32_t count;
+};
+/* "10.0.0.0/8", "2001:db8::/32", a bare address; IPv4-mapped forms are IPv4. */
+bool cidr_parse(struct str text, struct cidr *out) MUST_USE;
+/* An address as text, without brackets, zone or port, to 16 bytes; false when it is none. */
+bool address_parse(struct str text, uint8_t out[16]) MUST_USE;
+bool cidr_list_has(const struct cidr_list *list, const uint8_t address[16]);
+
+/* ---- server ---- */
+struct tls_config {
+    struct str name, cert, key; /* paths of PEM files */
+};
+struct listen_config {
+    struct str address;   /* "127.0.0.1", "::1", or the path of a unix socket */
+    uint16_t port;        /* 0: any free one; meaningless for unix */
+    bool is_unix;
+    struct str_list tls;  /* names of server.tls; empty: plain */
+};
+struct server_config {
+    struct listen_config *listen;
+    uint32_t listen_count;
+    uint32_t workers; /* never 0: "auto" is already the cores this process may use (affinity and cgroup cpu.max) */
+    struct tls_config *tls;
+    uint32_t tls_count;
+    uint32_t max_connections, max_connections_per_ip, max_requests_per_connection;
+    size_t max_header_bytes, max_uri_bytes;
+    uint32_t max_headers;
+    uint64_t max_body_bytes;
+    int64_t header_timeout_ms, body_timeout_ms, write_timeout_ms, stream_idle_timeout_ms, idle_timeout_ms;
+    int64_t drain_delay_ms, shutdown_grace_ms;
+    struct cidr_list trusted_proxies;
+};
+
+struct admin_config {
+    struct listen_config listen;
+    struct str token; /* empty: none */
+    bool metrics_public, is_public;
+};
+
+/* ---- identity ---- */
+enum identity_source { SOURCE_API_KEY, SOURCE_IP };
+struct api_key_config {
+    struct str sha256_hex; /* 64 lower-case digits: the credential itself is never in the configuration */
+    struct str id, tier;
+    struct str_list scopes; /* route names; empty: every route */
+    int64_t expires_s;      /* since 1970; INT64_MAX: never */
+};
+struct identity_config {
+    enum identity_source sources[4];
+    uint32_t source_count;
+    struct str hash_secret; /* empty: random for this process */
+    struct {
+        struct str header, query; /* query empty: none */
+        bool hide;                /* not told to the upstream */
+        struct api_key_config *keys;
+        uint32_t key_count;
+    } api_key;
+    struct {
+        uint32_t ipv4_prefix, ipv6_prefix;
+    } ip;
+};
+
+/* ---- limits ---- */
+enum window_kind { WINDOW_BUCKET, WINDOW_SLIDING, WINDOW_FIXED, WINDOW_STRICT, WINDOW_CALENDAR };
+struct window_config {
+    struct str name;    /* "second", "minute", "hour", "day", "month", or the operator's */
+    enum window_kind kind;
+    uint64_t limit;     /* requests per period */
+    uint64_t burst;     /* bucket: its capacity; else = limit */
+    int64_t period_ms;  /* calendar: a month, INT64_C(2678400000), by name only */
+};
+#define CONFIG_MAX_WINDOWS 6
+struct window_set {
+    struct window_config at[CONFIG_MAX_WINDOWS];
+    uint32_t count;
+};
+struct tier_config {
+    struct str name;
+    struct window_set windows;
+};
+struct limits_config {
+    bool enabled;
+    struct str default_tier;
+    struct str report;   /* name of the window that X-RateLimit-* describe */
+    bool reset_is_delta; /* "delta" instead of "epoch" */
+    bool dry_run;
+    uint64_t max_clients;
+    bool ietf_headers;
+    double retry_jitter; /* 0..1: Retry-After grows by up to this share */
+    struct str_list exempt; /* path patterns */
+};
+
+/* ---- cache ---- */
+struct negative_ttl {
+    int status;
+    int64_t ttl_ms;
+};
+struct cache_config {
+    bool enabled;
+    uint64_t memory_bytes;
+    uint64_t max_object_bytes;
+    int64_t default_ttl_ms;
+    struct negative_ttl *negative;
+    uint32_t negative_count;
+    int64_t stale_if_unreachable_ms, stale_if_error_ms;
+    bool store_set_cookie, heuristic, honor_client, normalize_vary, collapse;
+};
+
+/* ---- upstreams ---- */
+enum balance_kind { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST };
+struct target_config {
+    struct str url;      /* as written: scheme://host[:port] */
+    bool is_https;
+    struct str host;     /* name or address, brackets kept for IPv6 */
+    uint16_t port;
+    uint32_t weight;     /* >= 1 */
+};
+/* what a retry may answer to, as bits */
+enum { RETRY_CONNECT = 1, RETRY_RESET = 2, RETRY_TIMEOUT = 4, RETRY_500 = 8, RETRY_502 = 16, RETRY_503 = 32, RETRY_504 = 64 };
+enum host_kind { HOST_CLIENT, HOST_TARGET, HOST_NAME };
+struct upstream_config {
+    struct str name;
+    uint32_t index; /* in config->upstreams */
+    struct target_config *targets;
+    uint32_t target_count;
+    bool required;
+    enum host_kind host;
+    struct str host_name; /* for HOST_NAME */
+    enum balance_kind balance;
+    int64_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms, timeout_ms;
+    uint32_t keepalive;
+    struct {
+        uint32_t attempts;
+        uint32_t on; /* RETRY_* */
+        double budget;
+        size_t buffer_bytes;
+    } retry;
+    struct {
+        uint32_t failures; /* 0: off */
+        int64_t eject_for_ms;
+        double max;
+    } ejection;
+    struct {
+        struct str ca; /* empty: the system's */
+        bool verify;
+    } tls;
+};
+
+/* ---- routes ---- */
+enum auth_kind { AUTH_NONE, AUTH_IDENTITY, AUTH_OFF };
+enum limit_scope { SCOPE_CLIENT, SCOPE_ROUTE };
+enum per_user_kind { PER_USER_ABSENT, PER_USER_TRUE, PER_USER_FALSE };
+enum key_query { KEY_QUERY_ALL, KEY_QUERY_SORTED, KEY_QUERY_NONE, KEY_QUERY_LISTED };
+struct route_config {
+    struct str name;
+    uint32_t index; /* in config->routes */
+    struct {
+        struct str path, host;
+        struct str_list methods; /* empty: all but CONNECT and TRACE */
+    } match;
+    const struct upstream_config *upstream;
+    struct str strip_prefix, rewrite;
+    int64_t timeout_ms;      /* -1: the upstream's */
+    uint64_t max_body_bytes; /* the server's where the route says nothing */
+    enum auth_kind auth;
+    struct {
+        struct window_set windows; /* count 0: no limit of its own */
+        uint32_t cost;             /* at least 1 */
+        bool exempt, dry_run;
+        enum limit_scope scope;
+    } limit;
+    struct {
+        bool is_on; /* a route without `cache` is never cached */
+        int64_t ttl_ms; /* -1: not set; CACHE_TTL_<ROUTE> wins over the file */
+        bool ttl_override;
+        enum per_user_kind per_user;
+        bool count_hits;
+        struct str_list tags;
+        enum key_query query;
+        struct str_list query_names, query_ignore, key_headers; /* query_ignore are globs */
+    } cache;
+    struct str_list invalidates; /* path globs */
+};
+
+struct log_config {
+    struct str access, errors; /* "stdout", "stderr", "off" or a path */
+    bool json;
+    uint32_t level; /* enum log_level */
+};
+
+struct config {
+    struct server_config server;
+    struct admin_config admin;
+    struct identity_config identity;
+    struct tier_config *tiers;
+    uint32_t tier_count;
+    struct limits_config limits;
+    struct cache_config cache;
+    struct upstream_config *upstreams;
+    uint32_t upstream_count;
+    struct route_config *routes;
+    uint32_t route_count;
+    struct log_config log;
+    struct str source; /* the file's name, or "built-in defaults" */
+};
+
+const struct tier_config *config_tier(const struct config *config, struct str name); /* or NULL */
+
+/* ---- faults ---- */
+/* A list of `FILE:LINE:COL: path.to.field: what is wrong, what was expected`. */
+struct faults;
+struct faults *faults_new(void) MUST_USE;
+void faults_free(struct faults **faults);
+uint32_t faults_count(const struct faults *faults);
+struct str faults_text(const struct faults *faults, uint32_t index); /* borrowed */
+/* For rooms that judge their own settings (x_check): the place is found from the field's path,
+ * e.g. "server.tls.main.cert" or "routes[3].match.path"; without one the line is FILE: path: text. */
+void faults_add(struct faults *faults, const struct config *config, const char *path, const char *format, ...)
+    PRINTF_LIKE(4, 5);
+
+/* ---- loading ---- */
+/* Reads, substitutes ${NAME}, merges the environment, checks. file NULL: the built-in defaults with the environment.
+ * NULL with at least one fault, or a snapshot with one reference. env: NAME=VALUE strings ended by NULL (main
+ * passes environ; tests their own). Any thread; blocking (reads the file). */
+struct config *config_load(const char *file, char *const *env, struct faults *faults) MUST_USE;
+struct config *config_hold(struct config *config);  /* one more reference */
+void config_release(struct config **config);        /* one less; clears the pointer; NULL is fine */
+
+/* The JSON Schema (2020-12) of the configuration, from the field tables. */
+bool config_write_schema(struct buf *out) MUST_USE;
+/* The effective configuration as JSON with comments that mark values from the environment (`// from NAME`);
+ * secrets as "***". as_json: no comments, for GET /system/config, marks under "from_environment": {path: NAME}. */
+bool config_write(const struct config *config, struct buf *out, bool as_json) MUST_USE;
+
+#endif
