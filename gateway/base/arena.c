@@ -3,8 +3,8 @@
  * A request takes a hundred small pieces and gives them all back at once, so a
  * piece costs one addition and needs no free(). The first block stays over a
  * reset: a recycled request touches malloc() only if it is larger than usual.
- * A piece larger than a block gets a block of its own behind the current one,
- * whose rest stays in use.
+ * A piece larger than half a block gets a block of its own, and what is free in
+ * the current one stays in use.
  *
  * Under AddressSanitizer what was not handed out is poisoned, so reading past
  * a piece, or after a reset, is caught. One thread at a time. */
@@ -32,15 +32,16 @@
 enum { ALIGNMENT = 16 };
 
 struct block {
-    struct block *next; /* older */
+    struct block *next;
     size_t size;
     _Alignas(ALIGNMENT) char bytes[];
 };
 
 struct arena {
-    struct block *first;   /* kept over a reset; the last of the list */
-    struct block *current; /* newest that small pieces come from; heads the list */
-    size_t used;           /* of current */
+    struct block *first; /* kept over a reset */
+    struct block *more;  /* all others, newest first */
+    char *free_at;       /* where the next small piece comes from, in whichever block */
+    size_t free_bytes;
     size_t block_bytes, max_bytes;
     size_t total; /* of all blocks, without their heads */
 };
@@ -73,22 +74,21 @@ struct arena *arena_new(size_t block_bytes, size_t max_bytes)
     arena->max_bytes = max_bytes;
     if (arena->block_bytes > max_bytes)
         arena->block_bytes = max_bytes & ~(size_t)(ALIGNMENT - 1);
-    arena->first = arena->current = block_new(arena, arena->block_bytes);
+    arena->first = block_new(arena, arena->block_bytes);
     if (arena->first == NULL) {
         free(arena);
         return NULL;
     }
+    arena_reset(arena);
     return arena;
 }
 
 static void free_but_first(struct arena *arena)
 {
-    struct block *block = arena->current;
-
-    while (block != arena->first) {
-        struct block *next = block->next;
+    while (arena->more != NULL) {
+        struct block *block = arena->more;
+        arena->more = block->next;
         free(block);
-        block = next;
     }
 }
 
@@ -105,50 +105,44 @@ void arena_free(struct arena **arena)
 void arena_reset(struct arena *arena)
 {
     free_but_first(arena);
-    arena->first->next = NULL;
-    arena->current = arena->first;
-    arena->used = 0;
+    arena->free_at = arena->first->bytes;
+    arena->free_bytes = arena->first->size;
     arena->total = arena->first->size;
     POISON(arena->first->bytes, arena->first->size);
 }
 
-/* A piece that does not fit the current block; `size` is aligned. */
+/* A piece that does not fit what is free; `size` is aligned. */
 static void *take_from_new_block(struct arena *arena, size_t size)
 {
     size_t left = arena->max_bytes - arena->total;
     bool is_large = size > arena->block_bytes / 2;
-    size_t block_bytes = is_large ? size : arena->block_bytes;
 
     if (size > left)
         return NULL;
-    if (block_bytes > left) /* the last block before the ceiling is a smaller one */
-        block_bytes = size;
+    /* the last block before the ceiling is as small as it must be */
+    size_t block_bytes = is_large || arena->block_bytes > left ? size : arena->block_bytes;
     struct block *block = block_new(arena, block_bytes);
     if (block == NULL)
         return NULL;
-    if (is_large && arena->current != arena->first) {
-        block->next = arena->current->next;
-        arena->current->next = block;
-        return block->bytes;
+    block->next = arena->more;
+    arena->more = block;
+    if (!is_large) {
+        arena->free_at = block->bytes + size;
+        arena->free_bytes = block_bytes - size;
     }
-    size_t rest = arena->current->size - arena->used;
-    block->next = arena->current;
-    arena->current = block;
-    arena->used = size;
-    (void)rest;
     return block->bytes;
 }
 
 void *arena_take(struct arena *arena, size_t size)
 {
     size_t need = aligned(size > 0 ? size : 1);
-    void *piece;
+    void *piece = arena->free_at;
 
     if (need < size)
         return NULL;
-    if (need <= arena->current->size - arena->used) {
-        piece = arena->current->bytes + arena->used;
-        arena->used += need;
+    if (need <= arena->free_bytes) {
+        arena->free_at += need;
+        arena->free_bytes -= need;
     } else {
         piece = take_from_new_block(arena, need);
     }

@@ -15,10 +15,10 @@
 
 #define GATEWAY_VERSION "0.1.0"
 
-#define MUST_USE           __attribute__((warn_unused_result))
-#define PRINTF_LIKE(f, a)  __attribute__((format(printf, f, a)))
-#define COUNT_OF(array)    (sizeof(array) / sizeof((array)[0]))
-#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define MUST_USE                        __attribute__((warn_unused_result))
+#define PRINTF_LIKE(f, a)               __attribute__((format(printf, f, a)))
+#define COUNT_OF(array)                 (sizeof(array) / sizeof((array)[0]))
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* A bug stops us, in release builds too: the line, on stderr, then abort(). */
 #define CHECK(condition)                                                                           \
@@ -43,19 +43,22 @@ struct str {
     const char *ptr; /* may be NULL when len is 0 */
     size_t len;
 };
-#define STR(literal)   ((struct str){("" literal), sizeof(literal) - 1})
-#define STR_NONE       ((struct str){NULL, 0})
-#define STR_ARG(s)     (int)(s).len, (s).ptr /* for "%.*s" */
+#define STR(literal) ((struct str){("" literal), sizeof(literal) - 1})
+#define STR_NONE     ((struct str){NULL, 0})
+#define STR_ARG(s)   (int)(s).len, (s).ptr /* for "%.*s" */
 
-struct str str_of(const char *text);                    /* borrowed; NULL gives STR_NONE */
-static inline struct str str_at(const char *ptr, size_t len) { return (struct str){ptr, len}; }
+struct str str_of(const char *text); /* borrowed; NULL gives STR_NONE */
+static inline struct str str_at(const char *ptr, size_t len)
+{
+    return (struct str){ptr, len};
+}
 bool str_eq(struct str a, struct str b);
-bool str_ieq(struct str a, struct str b);               /* ASCII case folded */
+bool str_ieq(struct str a, struct str b); /* ASCII case folded */
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
-struct str str_trim(struct str s);                      /* blanks and tabs at both ends */
-struct str str_from(struct str s, size_t start);        /* what follows; empty past the end */
-size_t str_find(struct str s, char c);                  /* index, or s.len */
+struct str str_trim(struct str s);               /* blanks and tabs at both ends */
+struct str str_from(struct str s, size_t start); /* what follows; empty past the end */
+size_t str_find(struct str s, char c);           /* index, or s.len */
 bool str_has(struct str s, struct str part);
 /* Cuts *rest at the next `separator`: the part before it is returned, *rest is
  * what follows. False when *rest was exhausted (ptr NULL). */
@@ -64,9 +67,15 @@ bool str_split(struct str *rest, char separator, struct str *part);
 bool str_to_u64(struct str s, uint64_t *value) MUST_USE;
 /* Does `text` match the glob (`*` anything, the rest literally)? Linear time. */
 bool str_glob(struct str glob, struct str text);
-static inline char ascii_lower(char c) { return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c); }
-static inline bool ascii_is_digit(char c) { return c >= '0' && c <= '9'; }
-int ascii_hex_value(char c);                            /* 0..15, or -1 */
+static inline char ascii_lower(char c)
+{
+    return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+}
+static inline bool ascii_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+int ascii_hex_value(char c); /* 0..15, or -1 */
 
 /* ---- buf.c: a growable buffer with a ceiling -------------------------- */
 
@@ -76,17 +85,21 @@ struct buf {
     bool is_broken; /* the ceiling was met or memory ran out: every later append fails */
 };
 struct buf buf_new(size_t max_bytes);
-void buf_free(struct buf *buf);                          /* NULL is fine; usable again after */
-void buf_clear(struct buf *buf);                         /* keeps the memory */
+void buf_free(struct buf *buf);  /* NULL is fine; usable again after */
+void buf_clear(struct buf *buf); /* keeps the memory; no longer broken */
 bool buf_add(struct buf *buf, const void *bytes, size_t len);
 bool buf_add_str(struct buf *buf, struct str s);
 bool buf_add_char(struct buf *buf, char c);
-bool buf_add_u64(struct buf *buf, uint64_t value);      /* decimal */
+bool buf_add_u64(struct buf *buf, uint64_t value); /* decimal */
 bool buf_addf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
-bool buf_add_json(struct buf *buf, struct str s);       /* quoted and escaped; invalid UTF-8 becomes U+FFFD */
-bool buf_reserve(struct buf *buf, size_t more);         /* room for `more` bytes after len */
-void buf_drop_front(struct buf *buf, size_t len);       /* forget the first `len` bytes */
-static inline struct str buf_str(const struct buf *buf) { return (struct str){buf->ptr, buf->len}; }
+bool buf_add_json(struct buf *buf,
+                  struct str s); /* quoted and escaped; invalid UTF-8 becomes U+FFFD */
+bool buf_reserve(struct buf *buf, size_t more);   /* room for `more` bytes after len */
+void buf_drop_front(struct buf *buf, size_t len); /* forget the first `len` bytes */
+static inline struct str buf_str(const struct buf *buf)
+{
+    return (struct str){buf->ptr, buf->len};
+}
 
 /* ---- arena.c: memory that lives as long as its owner ------------------ */
 
@@ -99,7 +112,8 @@ void arena_reset(struct arena *arena);
 /* 16-byte aligned, not zeroed; NULL past the ceiling or without memory. */
 void *arena_take(struct arena *arena, size_t size) MUST_USE;
 void *arena_zero(struct arena *arena, size_t size) MUST_USE;
-/* A copy, NUL-terminated behind its end; ptr NULL on failure (also for an empty source: ptr is not NULL then). */
+/* A copy, NUL-terminated behind its end; ptr NULL on failure (also for an empty source: ptr is not
+ * NULL then). */
 struct str arena_copy(struct arena *arena, struct str s) MUST_USE;
 /* printf into the arena; ptr NULL on failure. */
 struct str arena_printf(struct arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -125,7 +139,8 @@ bool bytes_equal_constant_time(const void *a, const void *b, size_t len);
 struct map; /* one thread at a time; keys are borrowed and must outlive it */
 struct map *map_new(void) MUST_USE;
 void map_free(struct map **map); /* the values are not touched */
-bool map_put(struct map *map, struct str key, void *value) MUST_USE; /* replaces; false: no memory */
+bool map_put(struct map *map, struct str key,
+             void *value) MUST_USE; /* replaces; false: no memory */
 void *map_get(const struct map *map, struct str key);
 void *map_remove(struct map *map, struct str key);
 size_t map_count(const struct map *map);
@@ -140,7 +155,7 @@ uint64_t clock_thread_cpu_us(void);
 
 /* ---- random.c: thread-local generator, seeded by getrandom(2) ---------- */
 
-uint64_t random_u64(void);                 /* fast, unpredictable enough for jitter and sampling */
+uint64_t random_u64(void); /* fast, unpredictable enough for jitter and sampling */
 void random_secret(void *bytes, size_t len); /* from the kernel; aborts if it cannot */
 /* UUID version 7 (RFC 9562) as 36 characters and a NUL. wall_us is the time in it. */
 void uuid7_write(char out[37], int64_t wall_us);
@@ -151,14 +166,14 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 struct log_options {
     const char *access_path; /* "stdout", "stderr", "off" or a path; copied */
     const char *error_path;
-    bool json;               /* false: readable text for the error log */
+    bool json; /* false: readable text for the error log */
     enum log_level level;
 };
 /* Starts the writer thread (once a process), or applies new options. False, with the
  * old ones in force, when a path cannot be opened. */
 bool log_open(const struct log_options *options, struct fail *why) MUST_USE;
-void log_reopen(void);   /* SIGUSR1: opens the paths again; an old fd is kept on failure */
-void log_close(void);    /* writes what is left (bounded by 1 s) and ends the thread */
+void log_reopen(void); /* SIGUSR1: opens the paths again; an old fd is kept on failure */
+void log_close(void);  /* writes what is left (bounded by 1 s) and ends the thread */
 /* One line of the error log; before log_open() and after log_close() it goes to stderr. */
 void log_line(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
 /* One whole line of the access log, without its newline. Copied into a bounded

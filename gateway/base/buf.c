@@ -16,7 +16,8 @@ enum { FIRST_ROOM = 256 };
 
 struct buf buf_new(size_t max_bytes)
 {
-    return (struct buf){.max = max_bytes};
+    /* one less than everything: growing adds a byte */
+    return (struct buf){.max = max_bytes < SIZE_MAX ? max_bytes : SIZE_MAX - 1};
 }
 
 void buf_free(struct buf *buf)
@@ -45,7 +46,7 @@ static bool buf_grow(struct buf *buf, size_t more)
         room = room > buf->max / 2 ? buf->max : room * 2;
     if (room > buf->max)
         room = buf->max;
-    char *grown = realloc(buf->ptr, room);
+    char *grown = realloc(buf->ptr, room + 1); /* vsnprintf insists on a place for its NUL */
     if (grown == NULL) {
         buf->is_broken = true;
         return false;
@@ -103,20 +104,16 @@ static bool add_formatted(struct buf *buf, const char *format, va_list args)
 static bool add_formatted(struct buf *buf, const char *format, va_list args)
 {
     va_list again;
-    size_t space = buf->room - buf->len;
 
-    if (buf->is_broken)
+    if (!buf_reserve(buf, 1)) /* so that there is memory to print into */
         return false;
+    size_t space = buf->room - buf->len;
     va_copy(again, args);
-    int length = vsnprintf(space > 0 ? buf->ptr + buf->len : NULL, space, format, args);
-    if (length < 0) {
+    int length = vsnprintf(buf->ptr + buf->len, space + 1, format, args);
+    if (length < 0)
         buf->is_broken = true;
-    } else if ((size_t)length >= space) {
-        /* one more for the NUL, which vsnprintf insists on: a text that fits the
-         * ceiling to the byte is refused, which no caller can tell from luck */
-        if (buf_reserve(buf, (size_t)length + 1))
-            vsnprintf(buf->ptr + buf->len, (size_t)length + 1, format, again);
-    }
+    else if ((size_t)length > space && buf_reserve(buf, (size_t)length))
+        vsnprintf(buf->ptr + buf->len, (size_t)length + 1, format, again);
     va_end(again);
     if (buf->is_broken)
         return false;

@@ -14,8 +14,8 @@
 void check_failed(const char *file, int line, const char *condition)
 {
     char text[512];
-    int length = snprintf(text, sizeof(text), "%s:%d: bug: CHECK(%s) failed\n", file, line,
-                          condition);
+    int length =
+        snprintf(text, sizeof(text), "%s:%d: bug: CHECK(%s) failed\n", file, line, condition);
     size_t size = length < 0 ? 0 : (size_t)length;
 
     if (size >= sizeof(text))

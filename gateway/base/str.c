@@ -40,8 +40,7 @@ bool str_ends(struct str s, struct str suffix)
 {
     if (suffix.len == 0)
         return true;
-    return s.len >= suffix.len &&
-           memcmp(s.ptr + (s.len - suffix.len), suffix.ptr, suffix.len) == 0;
+    return s.len >= suffix.len && memcmp(s.ptr + (s.len - suffix.len), suffix.ptr, suffix.len) == 0;
 }
 
 static bool is_blank(char c)
