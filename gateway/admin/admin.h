@@ -1,0 +1,23 @@
+/* admin.h - what operators see and do: a question's path to its answer. No network.
+ *
+ * Runs on the main thread only; the server room brings questions from the admin listener, the worker room
+ * those from public listeners. One row of the table in routes.c per endpoint (contract §4). */
+#ifndef GATEWAY_ADMIN_H
+#define GATEWAY_ADMIN_H
+#include "base/base.h"
+#include "request/request.h"
+
+struct admin;
+struct admin_hooks {
+    /* As SIGHUP: reloads; faults are appended to `out` as a JSON array of strings. True: the new configuration is in force. */
+    bool (*reload)(void *arg, struct buf *out);
+    /* Load of the workers: utilization and lag in the last second; false past the last worker. */
+    bool (*worker_load)(void *arg, uint32_t worker, double *utilization, double *lag_s);
+    void *arg;
+};
+struct admin *admin_new(struct request_shared *shared, struct loop *loop, const struct admin_hooks *hooks) MUST_USE;
+void admin_free(struct admin **admin);
+/* Fills the answer of `question` (status, content_type, answer, allow), at once. question->rules is the snapshot in force. */
+void admin_answer(struct admin *admin, struct request_system *question);
+
+#endif
