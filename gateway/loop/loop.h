@@ -13,7 +13,9 @@
 
 struct loop;
 struct loop *loop_new(struct fail *why) MUST_USE;
-void loop_free(struct loop **loop);   /* after loop_run() returned; closes what is left */
+/* After loop_run() returned, or instead of it. Runs what waits for the end of the turn, waits
+ * for loop_work() on its way and calls its `done`; posts, deadlines, watches are forgotten. */
+void loop_free(struct loop **loop);
 void loop_run(struct loop *loop);     /* until loop_stop() */
 void loop_stop(struct loop *loop);    /* any thread; ends after the present turn */
 
@@ -35,9 +37,11 @@ struct watch; /* pooled; outlives its fd */
 /* `ready` is a set of WATCH_*; an error of the fd arrives as all that was asked for.
  * Level-triggered. */
 typedef void watch_fn(void *arg, int fd, int ready);
-/* Watches fd (borrowed, non-blocking) for `events`. NULL: out of memory or not pollable. */
+/* Watches fd (borrowed, non-blocking) for `events`. NULL: out of memory, not pollable, or the
+ * fd is watched already (one watch for each fd). */
 struct watch *watch_start(struct loop *loop, int fd, int events, watch_fn *fn, void *arg) MUST_USE;
-void watch_change(struct watch *watch, int events); /* 0 pauses it */
+/* 0 pauses it (errors too). System calls are made once, before the wait, if at all. */
+void watch_change(struct watch *watch, int events);
 /* Silent from now on, clears the pointer; the fd may be closed at once. NULL is fine. */
 void watch_stop(struct watch **watch);
 
@@ -67,11 +71,11 @@ struct turn_hook {
 /* `hook` is the caller's and must live until turn_remove(). */
 void turn_add(struct loop *loop, enum turn_order order, struct turn_hook *hook);
 void turn_remove(struct loop *loop, enum turn_order order, struct turn_hook *hook);
-/* Makes the next wait at most wait_us long (0: do not wait). For libraries that have
- * timeouts of their own; forgotten after one turn. */
+/* Makes the next wait at most wait_us long (0: do not wait; otherwise rounded up to whole
+ * milliseconds). For libraries that have timeouts of their own; forgotten after one turn. */
 void loop_wait_at_most(struct loop *loop, uint64_t wait_us);
-/* Calls fn(arg) at the very end of this turn, after the hooks: for freeing what
- * callbacks of this turn may still hold. */
+/* Calls fn(arg) at the very end of this turn, after the hooks and in the order of asking: for
+ * freeing what callbacks of this turn may still hold. It may free the item. */
 struct turn_end {
     turn_fn *fn;
     void *arg;
