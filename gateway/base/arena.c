@@ -22,6 +22,9 @@
 #endif
 #ifdef ARENA_POISONS
 #include <sanitizer/asan_interface.h>
+#ifndef __clang__ /* gcc takes a pointer to const for a wish to read */
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #define POISON(ptr, size)   __asan_poison_memory_region(ptr, size)
 #define UNPOISON(ptr, size) __asan_unpoison_memory_region(ptr, size)
 #else
