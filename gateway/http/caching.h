@@ -48,6 +48,7 @@ struct http_cache_policy {
     bool store_set_cookie;
     int64_t stale_while_revalidate_s;   /* where the answer says nothing */
     int64_t stale_if_error_s, stale_if_unreachable_s;
+    bool honor_client;                  /* the request's own no-store counts */
     /* the request, as identity sees it */
     bool shared_by_operator;  /* per_user: false was written */
     bool per_user;            /* per_user: true: an entry per caller */
@@ -57,7 +58,10 @@ struct http_cache_policy {
 /* Everything the cache must know of one answer. */
 struct http_verdict {
     bool may_store;
-    const char *why;            /* static: "stored", "no-store", "private", "set-cookie", "vary-star", "status", "method", "authorization", "no-freshness", … */
+    /* static: "stored", or why not: "method", "partial" (206), "status", "request-no-store", "must-understand", "no-store",
+     * "private", "authorization", "vary-star", "set-cookie", "cookie" (a request with Cookie, and no lifetime of the answer's own),
+     * "no-cache" (without a validator), "no-freshness" */
+    const char *why;
     int64_t lifetime_s;         /* freshness lifetime, 0 when stale at once */
     enum http_lifetime_source source;
     int64_t initial_age_s;      /* corrected initial age (RFC 9111 §4.2.3) at response_time */
@@ -67,7 +71,13 @@ struct http_verdict {
     bool always_revalidate;     /* no-cache: stored, and validated at each use */
     bool has_validator;         /* ETag or Last-Modified */
 };
-/* Judges an answer to `method`. request_s and response_s are wall seconds of sending and of the head's arrival. */
+/* Judges an answer to `method`. request_s and response_s are wall seconds of sending and of the head's arrival. `request` may be
+ * NULL: it is asked for its own no-store only. Whether the body came whole is the caller's to know.
+ * - The operator's ttl (override too) and default_ttl speak of 200, 203, 301 and 308; negative_ttl of the other statuses.
+ * - `private`, with or without a field list, is stored only where per_user is true: an entry per caller is that caller's private cache.
+ * - no-cache, with or without a field list, is always_revalidate.
+ * - After a 304: judge the fields http_freshen() made, with the stored status; when may_store is false then, this client still gets
+ *   that head, and the entry goes. */
 void http_judge_answer(struct str method, const struct http_fields *request, int status, const struct http_fields *answer,
                        int64_t request_s, int64_t response_s, const struct http_cache_policy *policy, struct arena *arena,
                        struct http_verdict *verdict);
@@ -79,7 +89,8 @@ int64_t http_age_parse(const struct http_fields *answer);
 
 /* ---- may a stored answer be used for this request? ---- */
 enum http_use { HTTP_USE_FRESH, HTTP_USE_STALE /* within max-stale */, HTTP_USE_VALIDATE };
-/* Applies the request's directives (max-age, min-fresh, max-stale, no-cache; §5.2.1) to an entry of this age.
+/* Applies the request's directives (max-age, min-fresh, max-stale, no-cache; §5.2.1) to an entry of this age. max-age=0 always
+ * validates; a number that cannot be read is the strictest one; only-if-cached is the caller's.
  * `request` may be NULL where the route ignores them. */
 enum http_use http_may_use(const struct http_cache_control *request, int64_t age_s, int64_t lifetime_s, bool must_revalidate,
                            bool always_revalidate);
@@ -103,6 +114,7 @@ enum http_condition { HTTP_COND_NONE /* send the whole */, HTTP_COND_NOT_MODIFIE
  * If-Unmodified-Since are left to the origin: a cache ignores them, HTTP_COND_NONE). */
 enum http_condition http_evaluate(const struct http_fields *request, const struct http_validators *stored, int64_t now_s);
 bool http_has_conditionals(const struct http_fields *request); /* any of the five */
+/* Has the list (without '*') this entity tag? Members that are no tags match nothing. */
 bool http_etag_list_has(struct str list, struct str etag, bool weak_comparison);
 
 /* ---- ranges (§14) ---- */
@@ -115,7 +127,8 @@ enum http_range_result http_range_parse(const struct http_fields *request, const
                                         struct http_range *range);
 
 /* ---- updating a stored answer from a 304 (§3.2, §4.3.4) ---- */
-/* stored fields with those of the 304 in their place (not Content-Length, -Encoding, -Type, -Range, hop-by-hop); into `out`. */
+/* stored fields with those of the 304 in their place (not Content-Length, -Encoding, -Type, -Range, hop-by-hop); into `out`, which this
+ * initialises. Stored Age and Date go when the 304 has none. */
 bool http_freshen(const struct http_fields *stored, const struct http_fields *update, struct arena *arena, struct http_fields *out) MUST_USE;
 
 /* ---- Cache-Status (RFC 9211) ---- */
@@ -125,7 +138,7 @@ struct http_cache_status {
     int fwd_status;     /* 0: not said */
     bool has_ttl;
     int64_t ttl_s;      /* may be negative */
-    const char *detail; /* NULL or a token */
+    const char *detail; /* NULL, a token, or any text (written as a string) */
 };
 /* "gateway; hit; ttl=37". */
 bool http_cache_status_write(struct buf *out, const struct http_cache_status *status);
