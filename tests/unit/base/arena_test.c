@@ -2,11 +2,12 @@
  * what a reset keeps. */
 #include "base/base.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 static void pieces_are_aligned_and_apart(void **state)
 {

@@ -2,12 +2,13 @@
  * JSON text. */
 #include "base/base.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 
 static void growing_keeps_what_was_there(void **state)
 {

@@ -4,11 +4,12 @@
  * tries again from each place would need hours for the last rows. */
 #include "base/base.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 static const struct {
     const char *name, *a, *b;
