@@ -59,8 +59,6 @@ struct request;
 struct request_io {
     /* The request can go on: resume the connection in this turn and call request_run() or request_read() again. */
     void (*wake)(void *arg);
-    /* A 1xx for the client, before the final answer (may be NULL). */
-    void (*interim)(void *arg, int status, const struct http_fields *fields);
 };
 struct request_arrival {
     struct str peer;          /* the socket's address; "" for unix sockets */

@@ -1,0 +1,250 @@
+/* context.c - what one worker keeps for its requests: the snapshot in use with its metric
+ * cells, and spare requests, so that the usual one costs no allocation.
+ *
+ * Requests under way keep the snapshot they were born under; a snapshot's cells go with its
+ * last request. Worker's thread, but for the rules' counted references. */
+#include "request/request_priv.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct request_rules *request_rules_new(struct config *config, const struct request_shared *shared, struct fail *why)
+{
+    struct request_rules *rules = calloc(1, sizeof(*rules));
+
+    if (rules == NULL) {
+        fail_set(why, "out of memory");
+        return NULL;
+    }
+    atomic_init(&rules->references, 1);
+    rules->config = config_hold(config);
+    rules->routes = routes_new(config);
+    rules->identify = identify_new(config, &shared->seed, why);
+    if (rules->routes == NULL || rules->identify == NULL) {
+        if (rules->routes == NULL)
+            fail_set(why, "out of memory");
+        request_rules_release(&rules);
+    }
+    return rules;
+}
+
+struct request_rules *request_rules_hold(struct request_rules *rules)
+{
+    atomic_fetch_add_explicit(&rules->references, 1, memory_order_relaxed);
+    return rules;
+}
+
+void request_rules_release(struct request_rules **rules)
+{
+    struct request_rules *old = *rules;
+
+    *rules = NULL;
+    if (old == NULL || atomic_fetch_sub_explicit(&old->references, 1, memory_order_acq_rel) != 1)
+        return;
+    identify_free(&old->identify);
+    routes_free(&old->routes);
+    config_release(&old->config);
+    free(old);
+}
+
+const struct config *request_rules_config(const struct request_rules *rules)
+{
+    return rules->config;
+}
+
+const struct identify *request_rules_identify(const struct request_rules *rules)
+{
+    return rules->identify;
+}
+
+const struct routes *request_rules_routes(const struct request_rules *rules)
+{
+    return rules->routes;
+}
+
+struct request_context *request_context_new(struct loop *loop, struct request_shared *shared, struct upstream_pool *pool,
+                                            struct sheet *sheet)
+{
+    struct request_context *context = calloc(1, sizeof(*context));
+
+    if (context == NULL)
+        return NULL;
+    context->loop = loop;
+    context->shared = shared;
+    context->pool = pool;
+    context->sheet = sheet;
+    context->line = buf_new(16 * 1024);
+    context->in_flight = metrics_cell(sheet, M_REQUESTS_IN_FLIGHT);
+    context->collapsed = metrics_cell(sheet, M_CACHE_COLLAPSED);
+    context->decision = metrics_cell(sheet, M_RATE_LIMIT_DECISION);
+    return context;
+}
+
+static void cells_free(struct route_cells *cells)
+{
+    for (size_t i = 0; i < METHOD_LABELS; i++)
+        free((void *)cells->requests[i]);
+    free((void *)cells->limit_hits);
+}
+
+static void crules_release(struct context_rules **crules)
+{
+    struct context_rules *old = *crules;
+
+    *crules = NULL;
+    if (old == NULL || --old->references > 0)
+        return;
+    for (uint32_t i = 0; old->routes != NULL && i <= old->config->route_count; i++)
+        cells_free(&old->routes[i]);
+    free(old->routes);
+    request_rules_release(&old->rules);
+    free(old);
+}
+
+void request_context_free(struct request_context **context)
+{
+    struct request_context *old = *context;
+
+    *context = NULL;
+    if (old == NULL)
+        return;
+    while (old->spares != NULL) {
+        struct request *spare = old->spares;
+
+        old->spares = spare->next_spare;
+        arena_free(&spare->arena);
+        free(spare);
+    }
+    crules_release(&old->now);
+    buf_free(&old->line);
+    free(old);
+}
+
+static void cells_init(struct request_context *context, struct route_cells *cells, struct str name)
+{
+    cells->name = name;
+    cells->duration = metrics_series(context->sheet, M_REQUEST_DURATION, 1, &name);
+    cells->bytes = metrics_series(context->sheet, M_RESPONSE_BYTES, 1, &name);
+}
+
+void request_context_use(struct request_context *context, struct request_rules *rules)
+{
+    struct context_rules *crules = calloc(1, sizeof(*crules));
+    const struct config *config = rules->config;
+
+    CHECK(crules != NULL); /* a reload without memory for a table of pointers cannot go on either way */
+    crules->routes = calloc((size_t)config->route_count + 1, sizeof(*crules->routes));
+    CHECK(crules->routes != NULL);
+    crules->rules = request_rules_hold(rules);
+    crules->config = config;
+    crules->references = 1;
+    for (uint32_t i = 0; i < config->route_count; i++)
+        cells_init(context, &crules->routes[i], config->routes[i].name);
+    cells_init(context, &crules->routes[config->route_count], STR("none"));
+    crules_release(&context->now);
+    context->now = crules;
+}
+
+const struct config *request_context_config(const struct request_context *context)
+{
+    return context->now->config;
+}
+
+struct sheet *request_context_sheet(const struct request_context *context)
+{
+    return context->sheet;
+}
+
+uint32_t request_context_live(const struct request_context *context)
+{
+    return context->live;
+}
+
+struct route_cells *context_cells(struct context_rules *crules, const struct route_config *route)
+{
+    return &crules->routes[route != NULL ? route->index : crules->config->route_count];
+}
+
+static struct request *spare_or_new(struct request_context *context)
+{
+    struct request *r = context->spares;
+
+    if (r != NULL) {
+        struct arena *arena = r->arena;
+
+        context->spares = r->next_spare;
+        context->spare_count--;
+        memset(r, 0, sizeof(*r));
+        r->arena = arena;
+        return r;
+    }
+    r = calloc(1, sizeof(*r));
+    if (r == NULL)
+        return NULL;
+    r->arena = arena_new(REQUEST_ARENA_BLOCK, REQUEST_ARENA_MAX);
+    if (r->arena == NULL) {
+        free(r);
+        return NULL;
+    }
+    return r;
+}
+
+struct request *request_new(struct request_context *context, const struct request_io *io, void *io_arg)
+{
+    struct request *r = spare_or_new(context);
+
+    if (r == NULL)
+        return NULL;
+    r->context = context;
+    r->crules = context->now;
+    r->crules->references++;
+    r->config = r->crules->config;
+    r->io = io;
+    r->io_arg = io_arg;
+    r->references = 1;
+    r->cells = context_cells(r->crules, NULL);
+    if (!http_fields_init(&r->head.fields, r->arena, 32) || !http_fields_init(&r->out, r->arena, 32)) {
+        request_release(r);
+        return NULL;
+    }
+    context->live++;
+    atomic_fetch_add_explicit(&context->shared->in_flight, 1, memory_order_relaxed);
+    cell_gauge_add(context->in_flight, 1);
+    return r;
+}
+
+void request_hold(struct request *r)
+{
+    r->references++;
+}
+
+void request_release(struct request *r)
+{
+    struct request_context *context = r->context;
+
+    if (--r->references > 0)
+        return;
+    cache_entry_release(&r->cache.entry);
+    free(r->body.bytes);
+    buf_free(&r->system.text);
+    crules_release(&r->crules);
+    if (r->is_finished)
+        context->live--;
+    if (context->spare_count >= REQUEST_SPARES) {
+        arena_free(&r->arena);
+        free(r);
+        return;
+    }
+    arena_reset(r->arena);
+    r->next_spare = context->spares;
+    context->spares = r;
+    context->spare_count++;
+}
+
+void request_wake(struct request *r)
+{
+    if (r->is_finished || !r->is_waiting)
+        return;
+    r->is_waiting = false;
+    r->io->wake(r->io_arg);
+}

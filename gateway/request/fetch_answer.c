@@ -1,0 +1,307 @@
+/* fetch_answer.c - what the upstream's answer means: pass it on, keep it, confirm what is
+ * stored, or serve what is stored instead.
+ *
+ * Invalidation by an unsafe request happens here, before its answer leaves, so that the writer
+ * reads its own write (RFC 9111 §4.4). Worker's thread. */
+#include "request/request_priv.h"
+
+void fetch_close_flight(struct request *r, enum flight_outcome outcome, bool set_aside)
+{
+    if (r->fetch.lead != NULL)
+        flight_close(&r->fetch.lead, outcome, set_aside, loop_now_us(r->context->loop));
+}
+
+/* The client can be told. Its answer is built when the walk goes on. */
+static void answered(struct request *r)
+{
+    r->fetch.is_answered = true;
+    request_wake(r);
+}
+
+static void serve_entry(struct request *r, enum cache_status status)
+{
+    if (r->is_finished)
+        r->fetch.is_answered = true;
+    else if (!r->fetch.is_answered) {
+        (void)reply_entry(r, r->cache.entry, status);
+        answered(r);
+    }
+}
+
+/* ---- invalidation ---- */
+
+/* Location and Content-Location name what changed too, when they are of the same origin. */
+static void invalidate_reference(struct request *r, struct str reference)
+{
+    struct cache *cache = r->context->shared->cache;
+    struct str rest, host;
+    uint16_t port;
+    size_t slash;
+
+    if (reference.len == 0)
+        return;
+    if (reference.ptr[0] == '/' && !str_starts(reference, STR("//"))) {
+        cache_invalidate_url(cache, r->facts.host, reference);
+        return;
+    }
+    if (str_starts(reference, STR("http://")))
+        rest = str_from(reference, 7);
+    else if (str_starts(reference, STR("https://")))
+        rest = str_from(reference, 8);
+    else
+        return;
+    slash = str_find(rest, '/');
+    if (!http_parse_authority(str_at(rest.ptr, slash), &host, &port) || !str_ieq(host, r->facts.host))
+        return;
+    cache_invalidate_url(cache, r->facts.host, slash < rest.len ? str_from(rest, slash) : STR("/"));
+}
+
+static void invalidate(struct request *r, int status, const struct http_fields *fields)
+{
+    struct cache *cache = r->context->shared->cache;
+    const struct str_list *globs = &r->route->invalidates;
+
+    if (!r->config->cache.enabled || http_method_is_safe(r->head.method) || status < 200 || status >= 400)
+        return;
+    cache_invalidate_url(cache, r->facts.host, r->upstream_target);
+    if (!str_eq(r->upstream_target, r->facts.origin_form))
+        cache_invalidate_url(cache, r->facts.host, r->facts.origin_form);
+    invalidate_reference(r, http_fields_get(fields, HTTP_LOCATION));
+    invalidate_reference(r, http_fields_get(fields, HTTP_CONTENT_LOCATION));
+    for (uint32_t i = 0; i < globs->count; i++)
+        cache_invalidate_glob(cache, STR_NONE, globs->at[i]);
+}
+
+/* ---- judging ---- */
+
+struct cache_intent fetch_intent(struct request *r, const struct http_verdict *verdict)
+{
+    return (struct cache_intent){
+        .key = &r->cache.key,
+        .request = &r->head.fields,
+        .normalize_vary = r->config->cache.normalize_vary,
+        .verdict = verdict,
+        .stamp = r->fetch.stamp,
+        .response_us = loop_now_us(r->context->loop),
+        .route = r->route->name,
+        .tags = &r->route->cache.tags,
+    };
+}
+
+static void judge(struct request *r, int status, const struct http_fields *fields, struct http_verdict *verdict)
+{
+    struct http_cache_policy policy = lookup_policy(r, status);
+
+    http_judge_answer(r->head.method, &r->head.fields, status, fields, r->fetch.sent_wall_s,
+                      loop_wall_us(r->context->loop) / 1000000, &policy, r->arena, verdict);
+}
+
+/* The upstream confirms what is stored: 304 to our own validators. */
+static bool confirm(struct request *r, const struct http_fields *fields)
+{
+    const struct cache_meta *meta = cache_entry_meta(r->cache.entry);
+    struct http_fields merged;
+    struct http_verdict verdict;
+    struct cache_intent intent;
+    struct cache_entry *fresh;
+
+    if (!http_fields_init(&merged, r->arena, meta->fields.count + fields->count) ||
+        !http_freshen(&meta->fields, fields, r->arena, &merged))
+        return false;
+    judge(r, meta->status, &merged, &verdict);
+    intent = fetch_intent(r, &verdict);
+    fresh = verdict.may_store ? cache_freshen(r->context->shared->cache, r->cache.entry, fields, &intent) : NULL;
+    if (fresh != NULL) {
+        cache_entry_release(&r->cache.entry);
+        r->cache.entry = fresh;
+        r->cache.stored = true;
+    }
+    r->cache.fwd_status = 304;
+    serve_entry(r, CACHE_REVALIDATED);
+    fetch_close_flight(r, FLIGHT_RETRY, false);
+    return true;
+}
+
+static bool is_error_for_stale(int status)
+{
+    return status == 500 || status == 502 || status == 503 || status == 504;
+}
+
+/* ---- passing on ---- */
+
+static void on_room(void *arg)
+{
+    struct request *r = arg;
+
+    if (r->fetch.exchange == NULL)
+        return;
+    if (r->is_finished && fill_readers(r->fetch.fill) == 0 && !fill_is_storing(r->fetch.fill)) {
+        upstream_cancel(&r->fetch.exchange);
+        fill_fail(&r->fetch.fill);
+        fetch_close_flight(r, FLIGHT_GO, false);
+        request_release(r);
+        return;
+    }
+    upstream_resume_answer(r->fetch.exchange);
+}
+
+static void on_wake(void *arg)
+{
+    request_wake(arg);
+}
+
+static void count_refused(struct request *r, const char *why)
+{
+    struct str slug = str_of(why);
+
+    count_series(r->context, M_CACHE_REFUSED, 1, &slug);
+}
+
+/* May the answer be kept? Sets the verdict's word for Cache-Status and the counters. */
+static bool may_keep(struct request *r, int status, const struct http_fields *fields, struct http_verdict *verdict)
+{
+    if (!r->cache.is_keyed || r->cache.status == CACHE_BYPASS || !str_eq(r->head.method, STR("GET")))
+        return false;
+    judge(r, status, fields, verdict);
+    if (!verdict->may_store) {
+        count_refused(r, verdict->why);
+        r->cache.detail = verdict->why;
+        if (strcmp(verdict->why, "authorization") == 0 && r->route->cache.per_user == PER_USER_ABSENT)
+            r->cache.status = CACHE_BYPASS;
+        return false;
+    }
+    return !r->cache.wants.no_store;
+}
+
+static bool begin_fill(struct request *r, const struct fill_head *head, const struct cache_intent *intent)
+{
+    r->fetch.fill = fill_new(r->context->shared->cache, r->context->loop, on_room, r);
+    if (r->fetch.fill == NULL)
+        return false;
+    if (!r->is_finished && !r->fetch.is_answered) {
+        r->reader = fill_attach(r->fetch.fill, r->context->loop, on_wake, r);
+        if (r->reader == NULL) {
+            fill_fail(&r->fetch.fill);
+            return false;
+        }
+    }
+    if (fill_begin(r->fetch.fill, head, intent))
+        return true;
+    fill_detach(&r->reader);
+    fill_fail(&r->fetch.fill);
+    return false;
+}
+
+static void pass_on(struct request *r, int status, const struct http_fields *fields, const struct http_answer_facts *facts)
+{
+    struct http_verdict verdict;
+    struct http_fields passed;
+    struct cache_intent intent;
+    struct fill_head head = {status, &passed, facts->has_length, facts->content_length};
+    bool keeps, ok;
+
+    ok = http_fields_init(&passed, r->arena, fields->count + 4) && http_forward_answer(fields, r->arena, &passed);
+    keeps = ok && may_keep(r, status, &passed, &verdict);
+    if (keeps)
+        intent = fetch_intent(r, &verdict);
+    if (!ok || !begin_fill(r, &head, keeps ? &intent : NULL)) {
+        fetch_close_flight(r, FLIGHT_GO, false);
+        if (!r->is_finished && !r->fetch.is_answered)
+            (void)reply_out_of_memory(r);
+        answered(r);
+        return;
+    }
+    r->cache.stored = keeps && fill_is_storing(r->fetch.fill);
+    if (r->fetch.lead != NULL && r->cache.stored)
+        flight_open(r->fetch.lead, r->fetch.fill);
+    else
+        fetch_close_flight(r, FLIGHT_GO, true);
+    answered(r);
+}
+
+void fetch_on_head(struct request *r, int status, const struct http_fields *fields, const struct http_answer_facts *facts)
+{
+    struct cache_entry *entry = r->cache.entry;
+
+    invalidate(r, status, fields);
+    if (r->fetch.is_answered)
+        return; /* the client was refused meanwhile; the answer is thrown away */
+    if (entry != NULL && status == 304 && str_eq(r->head.method, STR("GET")) && confirm(r, fields))
+        return;
+    if (entry != NULL && is_error_for_stale(status) &&
+        lookup_serves_stale(r, cache_entry_meta(entry)->stale_if_error_s)) {
+        r->cache.fwd_status = status;
+        serve_entry(r, CACHE_STALE);
+        fetch_close_flight(r, FLIGHT_GO, false);
+        return;
+    }
+    r->cache.fwd_status = status;
+    pass_on(r, status, fields, facts);
+}
+
+void fetch_on_failure(struct request *r)
+{
+    int status = upstream_kind_status(r->fetch.kind);
+    struct str values[] = {STR("upstream"), r->cells->name};
+    struct str message;
+
+    count_series(r->context, M_ERRORS, COUNT_OF(values), values);
+    fetch_close_flight(r, FLIGHT_GO, false);
+    if (lookup_serves_stale(r, r->cache.entry != NULL ? cache_entry_meta(r->cache.entry)->stale_if_unreachable_s : 0)) {
+        r->reason = upstream_kind_name(r->fetch.kind);
+        serve_entry(r, CACHE_STALE);
+        return;
+    }
+    if (r->is_finished || r->fetch.is_answered)
+        return;
+    message = arena_printf(r->arena, "%s \"%.*s\" %s.", status == 503 ? "No target of upstream" : "Upstream",
+                           STR_ARG(r->route->upstream->name),
+                           status == 503   ? "can be tried now"
+                           : status == 504 ? "took too long"
+                                           : "could not be reached or broke off");
+    (void)reply_problem(r, status, upstream_kind_name(r->fetch.kind), message.ptr, STR_NONE);
+    if (status == 503)
+        (void)reply_field(r, HTTP_RETRY_AFTER, STR("1"));
+    answered(r);
+}
+
+/* ---- the client leaves ---- */
+
+/* The head's text lives in the connection, which goes: what the fetch still needs moves to the arena. */
+static bool copy_head(struct request *r)
+{
+    struct http_fields *fields = &r->head.fields;
+
+    r->head.method = arena_copy(r->arena, r->head.method);
+    r->upstream_target = arena_copy(r->arena, r->upstream_target);
+    r->facts.host = arena_copy(r->arena, r->facts.host);
+    r->facts.origin_form = arena_copy(r->arena, r->facts.origin_form);
+    for (uint32_t i = 0; i < fields->count; i++) {
+        fields->at[i].name = arena_copy(r->arena, fields->at[i].name);
+        fields->at[i].value = arena_copy(r->arena, fields->at[i].value);
+        if (fields->at[i].name.ptr == NULL || fields->at[i].value.ptr == NULL)
+            return false;
+    }
+    return r->head.method.ptr != NULL && r->upstream_target.ptr != NULL && r->facts.origin_form.ptr != NULL;
+}
+
+static bool goes_on_alone(struct request *r)
+{
+    if (r->fetch.fill != NULL)
+        return fill_is_storing(r->fetch.fill) || fill_readers(r->fetch.fill) > 0;
+    return r->fetch.lead != NULL && flight_followers(r->fetch.lead) > 0;
+}
+
+void fetch_client_left(struct request *r)
+{
+    if (r->fetch.exchange == NULL || r->fetch.is_done)
+        return;
+    if (goes_on_alone(r) && copy_head(r))
+        return;
+    upstream_cancel(&r->fetch.exchange);
+    r->fetch.is_done = true;
+    if (r->fetch.fill != NULL)
+        fill_fail(&r->fetch.fill);
+    fetch_close_flight(r, FLIGHT_RETRY, false);
+    request_release(r);
+}

@@ -1,0 +1,191 @@
+/* request_priv.h - the struct that flows, and what the steps share. */
+#ifndef GATEWAY_REQUEST_PRIV_H
+#define GATEWAY_REQUEST_PRIV_H
+#include "request/request.h"
+
+#define REQUEST_ARENA_BLOCK   (16 * 1024)
+#define REQUEST_ARENA_MAX     (512 * 1024)
+#define REQUEST_SPARES        256           /* recycled requests kept by a worker */
+#define REQUEST_BODY_ROOM     (64 * 1024)   /* of a body on its way upstream */
+#define REQUEST_SYSTEM_BODY   (1024 * 1024) /* of a question for the admin room */
+#define REQUEST_RETRIES       3             /* look-ups after a flight before fetching alone */
+
+/* go on | request_wake() will be called, then the same step again | skip to respond */
+enum step { STEP_NEXT, STEP_WAIT, STEP_ANSWER, STEP_LOOKUP /* go back to the look-up */ };
+typedef enum step stage_fn(struct request *r);
+
+enum method_label { LABEL_GET, LABEL_HEAD, LABEL_POST, LABEL_PUT, LABEL_PATCH, LABEL_DELETE, LABEL_OPTIONS, LABEL_OTHER, METHOD_LABELS };
+enum cache_status { CACHE_OFF, CACHE_HIT, CACHE_MISS, CACHE_EXPIRED, CACHE_REVALIDATED, CACHE_STALE, CACHE_BYPASS, CACHE_STATUSES };
+#define STATUS_CELLS 500 /* 100..599 */
+
+/* One worker's metric cells of one route, found once and kept. */
+struct route_cells {
+    struct str name;
+    struct cell **requests[METHOD_LABELS]; /* [status - 100], made at first use */
+    struct cell *duration, *bytes;
+    struct cell *cache[CACHE_STATUSES];
+    struct cell **limit_hits; /* [caller kind * tiers + tier] */
+};
+/* A snapshot as one worker uses it; counted by its requests, on that worker's thread. */
+struct context_rules {
+    struct request_rules *rules;
+    const struct config *config;
+    uint32_t references;
+    struct route_cells *routes; /* config->route_count, then one for "none" */
+};
+
+struct request_context {
+    struct loop *loop;
+    struct request_shared *shared;
+    struct upstream_pool *pool;
+    struct sheet *sheet;
+    struct context_rules *now;
+    struct request *spares;
+    uint32_t spare_count, live;
+    struct buf line; /* of the access log, reused */
+    struct cell *in_flight, *collapsed, *decision;
+};
+
+struct request_rules {
+    struct config *config;
+    struct routes *routes;
+    struct identify *identify;
+    _Atomic uint32_t references;
+};
+
+/* The exchange with the upstream; outlives the client when others wait for it. */
+struct fetch {
+    struct upstream_exchange *exchange;
+    struct fill *fill;
+    struct flight *lead;
+    uint64_t started_us, stamp;
+    int64_t sent_wall_s;
+    bool is_on, is_done;   /* started; ended */
+    bool is_answered;      /* the client's answer is known (head, entry or error) */
+    bool shares;           /* leads a flight */
+    struct str target_name;
+    uint32_t attempts;
+    uint64_t first_byte_us;
+    enum upstream_kind kind;
+    const char *reason;
+};
+
+/* What is known of the cache's part. */
+struct lookup {
+    enum cache_status status;
+    bool is_keyed;         /* key is built: the answer may be stored */
+    bool is_alone;         /* never collapse */
+    bool vary_missed, collapsed, stored, checked_auth;
+    struct cache_key key;
+    struct cache_entry *entry; /* held; to validate, or served */
+    struct http_cache_control wants;
+    const char *fwd, *detail;
+    int fwd_status;
+    uint32_t tries;
+    struct flight_wait wait;
+    bool is_following;
+    enum flight_outcome outcome;
+};
+
+struct body_buffer {
+    char *bytes; /* ring of REQUEST_BODY_ROOM, made at first use */
+    size_t start, len;
+    uint64_t received;
+    bool ended, reader_waits, writer_waits, discards;
+};
+
+struct request {
+    struct request_context *context;
+    struct context_rules *crules;
+    const struct config *config;
+    const struct request_io *io;
+    void *io_arg;
+    struct arena *arena;
+    struct request *next_spare;
+    uint32_t references; /* the server's, the fetch's, the admin question's */
+    bool is_finished, is_waiting, is_answered, is_walking;
+
+    struct http_request_head head;
+    struct http_request_facts facts;
+    struct request_arrival arrival;
+    enum http_refusal refusal;
+    struct str id;
+    struct http_target target;
+    struct str path; /* normalised */
+
+    uint32_t step;
+    const struct walk *walk;
+
+    struct route_match match;
+    const struct route_config *route;
+    struct route_cells *cells;
+    struct identify_answer who;
+    bool is_known, is_limited;
+    enum identify_result identity;
+    struct limit_state limits;
+    bool is_refused_by_limit;
+    struct lookup cache;
+    struct fetch fetch;
+    struct fill_reader *reader;
+    struct body_buffer body;
+    struct request_system system;
+    struct str upstream_target;
+
+    struct http_fields out;
+    struct request_answer answer;
+    const char *reason; /* static slug for the log, or NULL */
+    uint64_t entry_sent;
+};
+
+/* stages.c */
+struct walk {
+    const char *name;
+    stage_fn *const *stages;
+};
+extern const struct walk walk_limit_first, walk_cache_first, walk_system;
+stage_fn stage_system, stage_route, stage_identify, stage_limit, stage_lookup, stage_fetch;
+enum request_next walk_on(struct request *r);
+
+/* stage_route.c: what is left of the windows, for an answer that is not charged */
+void limit_look(struct request *r);
+
+/* context.c */
+struct route_cells *context_cells(struct context_rules *crules, const struct route_config *route);
+void request_hold(struct request *r);
+void request_release(struct request *r);
+void request_wake(struct request *r);
+
+/* reply.c: the answer; each returns STEP_ANSWER */
+enum step reply_problem(struct request *r, int status, const char *reason, const char *message, struct str extra);
+enum step reply_text(struct request *r, int status, struct str content_type, struct str body);
+enum step reply_entry(struct request *r, struct cache_entry *entry, enum cache_status status);
+enum step reply_reader(struct request *r);
+enum step reply_out_of_memory(struct request *r);
+bool reply_field(struct request *r, enum http_name name, struct str value);
+bool reply_common(struct request *r);
+struct str reply_number(struct request *r, uint64_t value);
+
+/* reply_limit.c */
+bool reply_limit_fields(struct request *r);
+enum step reply_limited(struct request *r);
+
+/* fetch.c */
+bool fetch_start(struct request *r);
+void fetch_client_left(struct request *r);
+struct cache_intent fetch_intent(struct request *r, const struct http_verdict *verdict);
+
+/* fetch_answer.c */
+void fetch_on_head(struct request *r, int status, const struct http_fields *fields, const struct http_answer_facts *facts);
+void fetch_on_failure(struct request *r);
+void fetch_close_flight(struct request *r, enum flight_outcome outcome, bool set_aside);
+
+/* lookup.c */
+bool lookup_serves_stale(const struct request *r, int64_t window_s);
+struct http_cache_policy lookup_policy(const struct request *r, int status);
+
+/* observe.c */
+void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in, uint64_t bytes_out);
+const char *cache_status_name(enum cache_status status);
+void count_series(struct request_context *context, enum metric_id id, size_t count, const struct str *values);
+
+#endif

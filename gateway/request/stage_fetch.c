@@ -1,0 +1,309 @@
+/* stage_fetch.c - ask the upstream, or wait for somebody who does.
+ *
+ * The exchange belongs to the request that started it, but not to its client: when
+ * the client leaves, it goes on while others read, or while it is being stored. Its end drops
+ * the last reference. Worker's thread; callbacks come from the loop. */
+#include "request/request_priv.h"
+
+static const struct upstream_handler handler;
+
+/* ---- the body on its way up ---- */
+
+static ptrdiff_t on_read(void *arg, char *to, size_t room)
+{
+    struct request *r = arg;
+    struct body_buffer *body = &r->body;
+    size_t taken = body->len < room ? body->len : room;
+    size_t first = REQUEST_BODY_ROOM - body->start < taken ? REQUEST_BODY_ROOM - body->start : taken;
+
+    if (r->is_finished || body->discards)
+        return CLIENT_READ_ABORT;
+    if (taken == 0) {
+        if (body->ended)
+            return CLIENT_READ_END;
+        body->reader_waits = true;
+        return CLIENT_READ_WAIT;
+    }
+    memcpy(to, body->bytes + body->start, first);
+    memcpy(to + first, body->bytes, taken - first);
+    body->start = (body->start + taken) % REQUEST_BODY_ROOM;
+    body->len -= taken;
+    if (body->writer_waits) {
+        body->writer_waits = false;
+        request_wake(r);
+    }
+    return (ptrdiff_t)taken;
+}
+
+/* ---- the answer on its way down ---- */
+
+static void note_result(struct request *r, const struct upstream_result *result)
+{
+    r->fetch.target_name = result->target;
+    r->fetch.attempts = result->attempts;
+    r->fetch.first_byte_us = result->first_byte_us;
+    r->fetch.kind = result->kind;
+    r->fetch.reason = result->reason;
+}
+
+static void on_head(void *arg, int status, const struct http_fields *fields, const struct http_answer_facts *facts,
+                    const struct upstream_result *so_far)
+{
+    struct request *r = arg;
+    struct str type = http_fields_get(fields, HTTP_CONTENT_TYPE);
+
+    note_result(r, so_far);
+    if (str_starts(type, STR("text/event-stream")))
+        upstream_is_stream(r->fetch.exchange, r->config->server.stream_idle_timeout_ms);
+    fetch_on_head(r, status, fields, facts);
+    if (r->body.writer_waits) { /* whoever waited to send more of the body may throw it away now */
+        r->body.writer_waits = false;
+        request_wake(r);
+    }
+}
+
+static bool on_body(void *arg, struct str bytes)
+{
+    struct request *r = arg;
+
+    if (r->fetch.fill == NULL)
+        return true; /* the client had an entry or an error in its place */
+    return fill_write(r->fetch.fill, bytes);
+}
+
+static void on_trailers(void *arg, const struct http_fields *fields)
+{
+    struct request *r = arg;
+
+    if (r->fetch.fill != NULL)
+        fill_trailers(r->fetch.fill, fields);
+}
+
+static void count_end(struct request *r)
+{
+    struct str upstream = r->route->upstream->name;
+    struct str values[] = {upstream, str_of(upstream_kind_name(r->fetch.kind))};
+
+    if (r->fetch.kind != UPSTREAM_OK)
+        count_series(r->context, M_UPSTREAM_ERRORS, COUNT_OF(values), values);
+}
+
+static void on_done(void *arg, const struct upstream_result *result)
+{
+    struct request *r = arg;
+    bool had_head = r->fetch.is_answered || r->fetch.fill != NULL;
+
+    note_result(r, result);
+    r->fetch.exchange = NULL;
+    r->fetch.is_done = true;
+    count_end(r);
+    if (r->fetch.fill != NULL) {
+        if (result->kind == UPSTREAM_OK)
+            r->cache.stored = fill_end(&r->fetch.fill) || r->cache.stored;
+        else
+            fill_fail(&r->fetch.fill);
+    } else if (!had_head) {
+        fetch_on_failure(r);
+    }
+    fetch_close_flight(r, FLIGHT_RETRY, false);
+    if (r->body.writer_waits) {
+        r->body.writer_waits = false;
+        request_wake(r);
+    }
+    request_release(r);
+}
+
+static void on_tried(void *arg, struct str target, enum upstream_kind kind, int status, bool will_retry)
+{
+    struct request *r = arg;
+    struct str upstream = r->route->upstream->name;
+    struct str outcome = kind != UPSTREAM_OK ? STR("error") : status >= 500 ? STR("5xx") : STR("ok");
+    struct str values[] = {upstream, target, outcome};
+
+    count_series(r->context, M_UPSTREAM_REQUESTS, COUNT_OF(values), values);
+    if (will_retry)
+        count_series(r->context, M_UPSTREAM_RETRIES, 1, &upstream);
+}
+
+static const struct upstream_handler handler = {
+    .head = on_head,
+    .body = on_body,
+    .trailers = on_trailers,
+    .read = on_read,
+    .done = on_done,
+    .tried = on_tried,
+};
+
+/* ---- the start ---- */
+
+/* A stored answer is to be confirmed: our validators take the place of the client's. */
+static bool add_validators(struct request *r, struct http_fields *fields)
+{
+    static const enum http_name replaced[] = {HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE, HTTP_IF_MATCH,
+                                              HTTP_IF_UNMODIFIED_SINCE, HTTP_RANGE, HTTP_IF_RANGE};
+    const struct cache_meta *meta = cache_entry_meta(r->cache.entry);
+    struct str modified = http_fields_get(&meta->fields, HTTP_LAST_MODIFIED);
+
+    if (meta->validators.etag.ptr == NULL && meta->validators.last_modified_s == HTTP_NO_TIME)
+        return true;
+    for (size_t i = 0; i < COUNT_OF(replaced); i++)
+        (void)http_fields_remove(fields, replaced[i]);
+    if (meta->validators.etag.ptr != NULL &&
+        !http_fields_add_id(fields, HTTP_IF_NONE_MATCH, meta->validators.etag))
+        return false;
+    return meta->validators.last_modified_s == HTTP_NO_TIME ||
+           http_fields_add_id(fields, HTTP_IF_MODIFIED_SINCE, modified);
+}
+
+static bool hide_credential(struct request *r, struct http_fields *fields)
+{
+    struct http_target target = http_split_target(r->upstream_target);
+    struct str query = target.query;
+
+    if (!r->config->identity.api_key.hide || !r->who.credential_seen)
+        return true;
+    if (!identify_hide_credential(request_rules_identify(r->crules->rules), fields, &query, r->arena))
+        return false;
+    if (query.ptr == target.query.ptr)
+        return true;
+    r->upstream_target = query.len > 0 ? arena_printf(r->arena, "%.*s?%.*s", STR_ARG(target.path), STR_ARG(query))
+                                       : target.path;
+    return r->upstream_target.ptr != NULL;
+}
+
+static bool gather_fields(struct request *r, struct http_fields *fields)
+{
+    struct http_peer peer = {
+        .address = r->who.address,
+        .socket = r->arrival.peer,
+        .is_trusted = r->who.peer_is_trusted,
+        .is_tls = r->arrival.is_tls,
+        .host = r->facts.authority,
+    };
+
+    if (!http_fields_init(fields, r->arena, r->head.fields.count + 8) ||
+        !http_forward_request(&r->head.fields, &peer, r->id, r->facts.version, r->arena, fields))
+        return false;
+    if (r->cache.entry != NULL && str_eq(r->head.method, STR("GET")) && !add_validators(r, fields))
+        return false;
+    return hide_credential(r, fields);
+}
+
+bool fetch_start(struct request *r)
+{
+    const struct upstream_config *upstream = r->route->upstream;
+    struct http_fields fields;
+    struct upstream_request request;
+
+    if (!gather_fields(r, &fields))
+        return false;
+    request = (struct upstream_request){
+        .upstream = upstream,
+        .method = r->head.method,
+        .path = r->upstream_target,
+        .client_host = r->facts.authority,
+        .fields = &fields,
+        .body = !r->facts.has_body      ? CLIENT_BODY_NONE
+                : r->facts.is_chunked   ? CLIENT_BODY_CHUNKED
+                                        : CLIENT_BODY_SIZED,
+        .body_length = r->facts.content_length,
+        .timeout_ms = r->route->timeout_ms >= 0 ? r->route->timeout_ms : upstream->timeout_ms,
+        .has_idempotency_key = http_fields_count_of(&r->head.fields, HTTP_IDEMPOTENCY_KEY) > 0,
+    };
+    r->fetch.started_us = loop_now_us(r->context->loop);
+    r->fetch.sent_wall_s = loop_wall_us(r->context->loop) / 1000000;
+    r->fetch.stamp = cache_stamp(r->context->shared->cache);
+    request_hold(r);
+    r->fetch.exchange = upstream_start(r->context->pool, &request, &handler, r);
+    if (r->fetch.exchange == NULL) {
+        request_release(r);
+        return false;
+    }
+    r->fetch.is_on = true;
+    return true;
+}
+
+/* ---- the step ---- */
+
+static void on_told(void *arg, enum flight_outcome outcome, struct fill_reader *reader)
+{
+    struct request *r = arg;
+
+    r->cache.is_following = false;
+    r->cache.outcome = outcome;
+    r->reader = reader;
+    request_wake(r);
+}
+
+static void on_wake(void *arg)
+{
+    request_wake(arg);
+}
+
+static enum step start(struct request *r)
+{
+    if (fetch_start(r))
+        return STEP_WAIT;
+    fetch_close_flight(r, FLIGHT_RETRY, false);
+    return reply_out_of_memory(r);
+}
+
+static enum step join(struct request *r)
+{
+    struct lookup *c = &r->cache;
+
+    if (!c->is_keyed || c->is_alone || c->status == CACHE_BYPASS)
+        return start(r);
+    c->wait.loop = r->context->loop;
+    c->wait.told = on_told;
+    c->wait.wake = on_wake;
+    c->wait.arg = r;
+    switch (cache_join(r->context->shared->cache, &c->key, loop_now_us(r->context->loop), &c->wait, &r->fetch.lead)) {
+    case FLIGHT_LEAD:
+        r->fetch.shares = true;
+        return start(r);
+    case FLIGHT_ALONE:
+        return start(r);
+    case FLIGHT_FOLLOW:
+        break;
+    }
+    c->is_following = true;
+    c->collapsed = true;
+    return STEP_WAIT;
+}
+
+/* The leader has spoken. */
+static enum step follow(struct request *r)
+{
+    struct lookup *c = &r->cache;
+
+    switch (c->outcome) {
+    case FLIGHT_READ:
+        if (fill_reader_fits(r->reader, &r->head.fields, r->config->cache.normalize_vary, r->arena)) {
+            cell_add(r->context->collapsed, 1);
+            return reply_reader(r);
+        }
+        fill_detach(&r->reader);
+        break;
+    case FLIGHT_RETRY:
+        if (++c->tries <= REQUEST_RETRIES) {
+            c->collapsed = false;
+            return STEP_LOOKUP;
+        }
+        break;
+    case FLIGHT_GO:
+        break;
+    }
+    c->collapsed = false;
+    c->is_alone = true;
+    return start(r);
+}
+
+enum step stage_fetch(struct request *r)
+{
+    if (r->fetch.is_answered)
+        return r->reader != NULL ? reply_reader(r) : STEP_ANSWER;
+    if (r->fetch.is_on || r->cache.is_following)
+        return STEP_WAIT;
+    return r->cache.collapsed ? follow(r) : join(r);
+}

@@ -1,0 +1,200 @@
+/* stage_lookup.c - do we have it, and may this request use it?
+ *
+ * The verdict is X-Cache-Status: HIT ends the walk here; MISS, EXPIRED and BYPASS go on to
+ * the upstream, which may turn EXPIRED into REVALIDATED or STALE. Rules of RFC 9111 §4 and
+ * the contract's "Caching": what was fetched with a credential is never given to another.
+ * Worker's thread. */
+#include "request/request_priv.h"
+
+static bool has_authorization(const struct request *r)
+{
+    return r->who.credential_seen || http_fields_count_of(&r->head.fields, HTTP_AUTHORIZATION) > 0;
+}
+
+static int64_t seconds_of(int64_t ms)
+{
+    return ms < 0 ? -1 : (ms + 999) / 1000;
+}
+
+struct http_cache_policy lookup_policy(const struct request *r, int status)
+{
+    const struct cache_config *cache = &r->config->cache;
+    struct http_cache_policy policy = {
+        .route_ttl_s = seconds_of(r->route->cache.ttl_ms),
+        .ttl_override = r->route->cache.ttl_override,
+        .default_ttl_s = seconds_of(cache->default_ttl_ms),
+        .negative_ttl_s = -1,
+        .heuristic = cache->heuristic,
+        .store_set_cookie = cache->store_set_cookie,
+        .stale_while_revalidate_s = 0,
+        .stale_if_error_s = seconds_of(cache->stale_if_error_ms),
+        .stale_if_unreachable_s = seconds_of(cache->stale_if_unreachable_ms),
+        .shared_by_operator = r->route->cache.per_user == PER_USER_FALSE,
+        .per_user = r->route->cache.per_user == PER_USER_TRUE,
+        .has_authorization = has_authorization(r),
+        .has_cookie = http_fields_count_of(&r->head.fields, HTTP_COOKIE) > 0,
+    };
+
+    for (uint32_t i = 0; i < cache->negative_count; i++)
+        if (cache->negative[i].status == status)
+            policy.negative_ttl_s = seconds_of(cache->negative[i].ttl_ms);
+    return policy;
+}
+
+/* Stored by and for others: may a request with a credential or a cookie have it? */
+static bool may_share(const struct request *r, const struct cache_meta *meta)
+{
+    struct http_cache_control stored;
+
+    if (r->route->cache.per_user != PER_USER_ABSENT)
+        return true;
+    if (http_fields_count_of(&r->head.fields, HTTP_COOKIE) > 0) {
+        switch (meta->source) {
+        case HTTP_LIFETIME_NONE:
+        case HTTP_LIFETIME_TARGETED:
+        case HTTP_LIFETIME_S_MAXAGE:
+        case HTTP_LIFETIME_MAX_AGE:
+        case HTTP_LIFETIME_EXPIRES:
+            break;
+        case HTTP_LIFETIME_OVERRIDE:
+        case HTTP_LIFETIME_ROUTE:
+        case HTTP_LIFETIME_HEURISTIC:
+        case HTTP_LIFETIME_DEFAULT:
+            return false;
+        }
+    }
+    if (!has_authorization(r))
+        return true;
+    http_cache_control_parse(&meta->fields, false, &stored);
+    return stored.is_public || stored.s_maxage >= 0 || stored.must_revalidate;
+}
+
+bool lookup_serves_stale(const struct request *r, int64_t window_s)
+{
+    const struct cache_meta *meta;
+
+    if (r->cache.entry == NULL)
+        return false;
+    meta = cache_entry_meta(r->cache.entry);
+    if (meta->must_revalidate || meta->always_revalidate || r->cache.wants.no_cache)
+        return false;
+    return -cache_entry_ttl_s(r->cache.entry, loop_now_us(r->context->loop)) < window_s;
+}
+
+static bool build_key(struct request *r)
+{
+    struct cache_key_parts parts = {
+        .is_tls = r->arrival.is_tls,
+        .host = r->facts.host,
+        .port = r->facts.port,
+        .target = r->upstream_target,
+        .path = r->path,
+        .user = r->route->cache.per_user == PER_USER_TRUE ? r->who.caller.name : STR_NONE,
+        .route = r->route,
+        .request = &r->head.fields,
+    };
+
+    r->cache.is_keyed = cache_key_build(r->context->shared->cache, &parts, r->arena, &r->cache.key);
+    return r->cache.is_keyed;
+}
+
+static enum step bypass(struct request *r, const char *why)
+{
+    r->cache.status = CACHE_BYPASS;
+    r->cache.fwd = "bypass";
+    r->cache.detail = why;
+    return STEP_NEXT;
+}
+
+/* What the client asks of the cache; nothing where the operator ignores it. */
+static void read_wishes(struct request *r)
+{
+    static const struct http_fields none = {NULL, 0, 0, NULL};
+
+    http_cache_control_parse(r->config->cache.honor_client ? &r->head.fields : &none, true, &r->cache.wants);
+}
+
+static void find(struct request *r)
+{
+    struct lookup *c = &r->cache;
+    uint64_t now_us = loop_now_us(r->context->loop);
+
+    cache_entry_release(&c->entry);
+    c->entry = cache_find(r->context->shared->cache, &c->key, &r->head.fields, r->config->cache.normalize_vary,
+                          r->arena, &c->vary_missed);
+    if (c->entry != NULL && !may_share(r, cache_entry_meta(c->entry)))
+        cache_entry_release(&c->entry);
+    if (c->entry == NULL) {
+        c->status = CACHE_MISS;
+        c->fwd = c->vary_missed ? "vary-miss" : "uri-miss";
+        return;
+    }
+    c->status = CACHE_EXPIRED;
+    c->fwd = cache_entry_ttl_s(c->entry, now_us) > 0 ? "request" : "stale";
+}
+
+static enum http_use judge_entry(const struct request *r)
+{
+    const struct cache_meta *meta = cache_entry_meta(r->cache.entry);
+    uint64_t now_us = loop_now_us(r->context->loop);
+    int64_t age_s = cache_entry_age_s(r->cache.entry, now_us);
+    int64_t ttl_s = cache_entry_ttl_s(r->cache.entry, now_us);
+
+    if (cache_entry_is_soft_purged(r->cache.entry))
+        return HTTP_USE_VALIDATE;
+    return http_may_use(&r->cache.wants, age_s, age_s + ttl_s, meta->must_revalidate, meta->always_revalidate);
+}
+
+static enum step unsatisfiable(struct request *r)
+{
+    r->cache.status = CACHE_MISS;
+    r->cache.detail = "only-if-cached";
+    return reply_problem(r, 504, "only_if_cached", "The cache holds no answer that may be used.", STR_NONE);
+}
+
+static enum step serve(struct request *r, enum cache_status status)
+{
+    if (!r->is_limited)
+        limit_look(r); /* cache first: the windows are told, not charged */
+    return reply_entry(r, r->cache.entry, status);
+}
+
+static enum step lookup(struct request *r)
+{
+    find(r);
+    if (r->cache.entry == NULL)
+        return r->cache.wants.only_if_cached ? unsatisfiable(r) : STEP_NEXT;
+    switch (judge_entry(r)) {
+    case HTTP_USE_FRESH:
+        return serve(r, CACHE_HIT);
+    case HTTP_USE_STALE:
+        return serve(r, CACHE_STALE);
+    case HTTP_USE_VALIDATE:
+        break;
+    }
+    return r->cache.wants.only_if_cached ? unsatisfiable(r) : STEP_NEXT;
+}
+
+enum step stage_lookup(struct request *r)
+{
+    bool is_get = str_eq(r->head.method, STR("GET"));
+
+    if (!r->route->cache.is_on || !r->config->cache.enabled || (!is_get && !str_eq(r->head.method, STR("HEAD"))))
+        return STEP_NEXT;
+    if (r->identity != IDENTIFY_OK)
+        return STEP_NEXT; /* cache first: the limit step refuses it */
+    if (r->facts.has_body)
+        return bypass(r, "body");
+    if (r->route->cache.per_user == PER_USER_TRUE && r->who.caller.kind == CALLER_IP)
+        return bypass(r, "no-user");
+    if (!r->cache.is_keyed) {
+        read_wishes(r);
+        if (!build_key(r))
+            return reply_out_of_memory(r);
+        r->cache.is_alone = !is_get || (has_authorization(r) && r->route->cache.per_user == PER_USER_ABSENT) ||
+                            http_fields_count_of(&r->head.fields, HTTP_COOKIE) > 0 ||
+                            http_fields_count_of(&r->head.fields, HTTP_RANGE) > 0 ||
+                            http_has_conditionals(&r->head.fields) || !r->config->cache.collapse;
+    }
+    return lookup(r);
+}

@@ -1,0 +1,67 @@
+/* stages.c - the way of a request: read this first.
+ *
+ * A walk is a list of steps; each step is one function in a stage_*.c, asks the room of
+ * its skill and says how to go on. A step that waits is called again when the
+ * request is woken, and looks at what it has learned meanwhile.
+ *
+ * Limit first is the usual order: a hit is limited like any other request. Cache first
+ * serves routes with "count_hits": false: what the cache can answer costs nothing.
+ * The admin listener's requests know one step. Worker's thread. */
+#include "request/request_priv.h"
+
+static stage_fn *const limit_first[] = {stage_system, stage_route,  stage_identify, stage_limit,
+                                        stage_lookup, stage_fetch, NULL};
+static stage_fn *const cache_first[] = {stage_system, stage_route, stage_identify, stage_lookup,
+                                        stage_limit,  stage_fetch, NULL};
+static stage_fn *const system_only[] = {stage_system, NULL};
+
+const struct walk walk_limit_first = {"limit first", limit_first};
+const struct walk walk_cache_first = {"cache first", cache_first};
+const struct walk walk_system = {"system", system_only};
+
+static uint32_t step_of(const struct walk *walk, stage_fn *stage)
+{
+    uint32_t i = 0;
+
+    while (walk->stages[i] != stage)
+        i++;
+    return i;
+}
+
+/* May the body be taken now? Once somebody wants it: the exchange with the upstream, or the admin room. */
+static enum request_next wait_or_body(struct request *r)
+{
+    if (r->facts.has_body && !r->body.ended && (r->fetch.is_on || r->arrival.is_admin || r->system.request != NULL))
+        return REQUEST_WANTS_BODY;
+    r->is_waiting = true;
+    return REQUEST_WAITS;
+}
+
+enum request_next walk_on(struct request *r)
+{
+    r->is_waiting = false;
+    while (!r->is_answered) {
+        stage_fn *stage = r->walk->stages[r->step];
+
+        CHECK(stage != NULL); /* the last step of a walk always answers or waits */
+        switch (stage(r)) {
+        case STEP_NEXT:
+            r->step++;
+            break;
+        case STEP_WAIT:
+            return wait_or_body(r);
+        case STEP_LOOKUP:
+            r->step = step_of(r->walk, stage_lookup);
+            break;
+        case STEP_ANSWER:
+            r->is_answered = true;
+            break;
+        }
+    }
+    /* No answer can leave before the body is in: what is still to come is thrown away. */
+    if (r->facts.has_body && !r->body.ended && r->fetch.is_on) {
+        r->body.discards = true;
+        return REQUEST_WANTS_BODY;
+    }
+    return REQUEST_ANSWERS;
+}
