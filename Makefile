@@ -1,5 +1,8 @@
-# make        builds build/gateway             make check   style, layers, linters
+# make        builds build/gateway             make check   style, layers, linters, both compilers
 # make run    sample backend + gateway         make test    every test; ends with "N passed, N failed"
+# make deps   Debian packages for all targets  make format  clang-format on everything
+# make unit ROOM=http [SAN=address]            make test PHASES="unit vtc"     make fuzz SECONDS=60
+# make install [DESTDIR=] [PREFIX=]            make clean
 # SAN=address or SAN=thread builds a second tree under build/SAN.
 SHELL   := /bin/bash
 SAN     ?=
@@ -12,33 +15,61 @@ WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 CFLAGS   ?= -O2 -g
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Igateway $(WARN) $(CFLAGS) -fno-omit-frame-pointer -fstack-protector-strong \
 	$(if $(SAN),-fsanitize=$(SAN)$(if $(filter address,$(SAN)),$(comma)undefined -fno-sanitize-recover=all),-D_FORTIFY_SOURCE=2) \
-	$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+	$(PACKAGE_CFLAGS)
 comma    := ,
-LDLIBS    = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lpthread -lm
+LDLIBS    = $(PACKAGE_LIBS) -lpthread -lm
+
+# build/packages.mk holds what pkg-config says. make builds it first, which installs what a
+# fresh Debian lacks, and starts over; the goals below need no compiler.
+ifneq ($(filter-out clean deps deps-% format layers sizes format-check cppcheck,$(or $(MAKECMDGOALS),all)),)
+include build/packages.mk
+endif
+build/packages.mk: tests/deps.sh
+	@mkdir -p build; tests/deps.sh build
+	@cflags=$$(pkg-config --cflags $(PACKAGES)) && libs=$$(pkg-config --libs $(PACKAGES)) && \
+	printf 'PACKAGE_CFLAGS := %s\nPACKAGE_LIBS := %s\n' "$$cflags" "$$libs" >$@.$$$$ && mv $@.$$$$ $@
 
 ROOMS    := $(shell awk '$$1 ~ /^[0-9]+$$/ {print $$2}' gateway/LAYERS)
 # rooms that ROOM may use, highest rank first, as archives: a test links with these alone
 lower     = $(shell awk -v room=$(1) '$$1 ~ /^[0-9]+$$/ {rank[$$2]=$$1; name[n++]=$$2} \
 	END {for (i=n-1;i>=0;i--) if (rank[name[i]]<rank[room] || name[i]==room) print "$(BUILD)/" name[i] ".a"}' gateway/LAYERS)
 archive   = $(BUILD)/$(1).a
+link      = $(CC) $(ALL_CFLAGS) $(1) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDLIBS)
+SOURCES  := $(shell find gateway tests/unit tests/origin -name '*.c')
+HEADERS  := $(shell find gateway tests -name '*.h')
+FUZZERS  := $(wildcard tests/fuzz/*_fuzz.c)
 UNIT_SRC := $(wildcard tests/unit/*/*_test.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 
-.PHONY: all clean unit
+.PHONY: all programs run unit objects tidy check layers sizes format-check cppcheck test fuzz format install clean deps
 .SECONDARY:
 all: $(BUILD)/gateway
+programs: $(BUILD)/gateway $(BUILD)/origin
 
 $(BUILD)/gateway: $(BUILD)/obj/gateway/main.o $(foreach r,$(ROOMS),$(call archive,$(r)))
-	$(CC) $(ALL_CFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDLIBS)
+	$(call link)
+
+# the sample backend; of our rooms it may use base alone
+$(BUILD)/origin: $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/origin/*.c)) $(BUILD)/base.a
+	$(call link)
 
 define ROOM_RULE
 $(BUILD)/$(1).a: $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard gateway/$(1)/*.c)) $(wildcard gateway/$(1))
 	@rm -f $$@; ar rcs $$@ $$(filter %.o,$$^)
 $(BUILD)/unit/$(1)/%: $(BUILD)/obj/tests/unit/$(1)/%.o $(call lower,$(1))
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LDLIBS) -lcmocka
+	$$(call link) -lcmocka
 endef
 $(foreach r,$(ROOMS),$(eval $(call ROOM_RULE,$(r))))
+
+# a fuzzer (clang, see tests/phases/fuzz.sh) links with the room that it includes first, and those below
+fuzz_room = $(firstword $(filter-out base,$(shell sed -nE 's/^\#include "([a-z]+)\/.*/\1/p' $(1))) base)
+define FUZZ_RULE
+$(BUILD)/fuzz/$(1:tests/fuzz/%_fuzz.c=%): $(BUILD)/obj/$(1:.c=.o) $(call lower,$(call fuzz_room,$(1)))
+	@mkdir -p $$(@D)
+	$$(call link,-fsanitize=fuzzer)
+endef
+$(foreach f,$(FUZZERS),$(eval $(call FUZZ_RULE,$(f))))
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -47,6 +78,54 @@ $(BUILD)/obj/%.o: %.c
 # make unit ROOM=http builds and runs one room's tests; without ROOM all of them
 unit: $(if $(ROOM),$(filter $(BUILD)/unit/$(ROOM)/%,$(UNIT_BIN)),$(UNIT_BIN))
 	@for t in $^; do $$t || exit 1; done
+
+run: programs
+	@tests/origin/run.sh $(BUILD)
+
+# ---- check -----------------------------------------------------------------
+
+objects: $(SOURCES:%.c=$(BUILD)/obj/%.o)
+tidy: $(patsubst %.c,$(BUILD)/tidy/%.ok,$(filter gateway/%,$(SOURCES)))
+
+# again only when the object had to be compiled again: that knows the headers
+$(BUILD)/tidy/%.ok: %.c $(BUILD)/obj/%.o .clang-tidy
+	@mkdir -p $(@D)
+	@echo tidy $<; clang-tidy --quiet $< -- -std=c11 -D_GNU_SOURCE -Igateway $(PACKAGE_CFLAGS) 2>$@.log || { cat $@.log; exit 1; }
+	@touch $@
+
+layers:
+	@tests/layers.sh
+sizes: deps-check
+	@tests/sizes.sh
+format-check: deps-check
+	@clang-format --dry-run -Werror $(SOURCES) $(HEADERS) $(FUZZERS)
+cppcheck: deps-check
+	@tests/lint/cppcheck.sh
+
+check: deps-build deps-check layers sizes format-check cppcheck
+	@$(MAKE) -s -j2 objects
+	@$(MAKE) -s -j2 CC=clang BUILD=build/clang objects tidy
+	@echo check: all is well
+
+test: deps-build deps-test
+	@tests/run.sh $(PHASES)
+
+fuzz: deps-test
+	@FUZZ_SECONDS=$(or $(SECONDS),60) tests/run.sh fuzz
+
+format: deps-check
+	@clang-format -i $(SOURCES) $(HEADERS) $(FUZZERS)
+
+deps: deps-build deps-check deps-test deps-bench
+deps-%:
+	@tests/deps.sh $*
+
+# ---- install ---------------------------------------------------------------
+
+# the configuration goes where packages keep examples: nothing under /etc is ever overwritten
+install: all
+	install -D -m 755 $(BUILD)/gateway $(DESTDIR)$(PREFIX)/bin/gateway
+	install -D -m 644 config/gateway.json $(DESTDIR)$(PREFIX)/share/gateway/gateway.json
 
 clean:
 	rm -rf build
