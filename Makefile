@@ -103,8 +103,8 @@ cppcheck: deps-check
 	@tests/lint/cppcheck.sh
 
 check: deps-build deps-check layers sizes format-check cppcheck
-	@$(MAKE) -s -j2 objects
-	@$(MAKE) -s -j2 CC=clang BUILD=build/clang objects tidy
+	@$(MAKE) -s -k -j2 objects
+	@$(MAKE) -s -k -j2 CC=clang BUILD=build/clang objects tidy
 	@echo check: all is well
 
 test: deps-build deps-test
