@@ -11,8 +11,9 @@
 #define GATEWAY_METRICS_H
 #include "base/base.h"
 
-#define METRICS_MAX_SERIES 20000
-#define METRICS_MAX_LABELS 4
+#define METRICS_MAX_SERIES      20000 /* of the process; a series counts once however many sheets have it */
+#define METRICS_MAX_LABELS      4
+#define METRICS_MAX_LABEL_BYTES 255 /* a longer value is cut; bytes that are not UTF-8 become '?' */
 
 enum metric_id {
     M_REQUESTS,                  /* requests_total{route,method,status} */
@@ -20,6 +21,7 @@ enum metric_id {
     M_RESPONSE_BYTES,            /* response_bytes_total{route} */
     M_REQUESTS_IN_FLIGHT,        /* requests_in_flight gauge */
     M_CONNECTIONS_ACTIVE,        /* connections_active gauge */
+    M_WEBSOCKETS_ACTIVE,         /* websocket_connections_active{route} gauge */
     M_REJECTED,                  /* rejected_total{reason} */
     M_RATE_LIMIT_HITS,           /* rate_limit_hits_total{identifier_type,tier,route} */
     M_RATE_LIMIT_BLOCKS,         /* rate_limit_blocks_total{identifier_type,tier,route,window} */
@@ -40,10 +42,12 @@ enum metric_id {
     M_UPSTREAM_DURATION,         /* upstream_duration_seconds{upstream} histogram */
     M_UPSTREAM_RETRIES,          /* upstream_retries_total{upstream} */
     M_UPSTREAM_CONNECTIONS,      /* upstream_connections{upstream,state} gauge */
+    M_CIRCUIT_BREAKER,           /* circuit_breaker_state{upstream} gauge: 0 closed, 1 half open, 2 open */
     M_DEPENDENCY_HEALTH,         /* dependency_health_status{dependency} gauge */
     M_AUTH,                      /* auth_total{method,result} */
     M_LOOP_LAG,                  /* backpressure_event_loop_lag_seconds{worker} gauge */
     M_LOOP_UTILIZATION,          /* backpressure_loop_utilization{worker} gauge */
+    M_SLOW_REQUESTS,             /* slow_requests_total{route} */
     M_TIMEOUTS,                  /* timeouts_total{kind} */
     M_SHED,                      /* shed_total{cause} */
     M_ERRORS,                    /* errors_total{type,route} */
@@ -62,7 +66,7 @@ enum metric_id {
 
 struct metrics; /* the whole process's; any thread */
 struct sheet;   /* one thread's cells */
-struct cell;    /* one series of one sheet; lives as long as the sheet */
+struct cell;    /* one series of one sheet; lives as long as the sheet; written by the sheet's thread */
 
 struct metrics *metrics_new(void) MUST_USE;
 void metrics_free(struct metrics **metrics); /* with all sheets */
@@ -77,8 +81,8 @@ struct cell *metrics_cell(struct sheet *sheet, enum metric_id id);
 
 void cell_add(struct cell *cell, uint64_t n);       /* counters */
 void cell_gauge_add(struct cell *cell, int64_t n);  /* gauges that sum over threads */
-void cell_gauge_set(struct cell *cell, double value);
-void cell_observe(struct cell *cell, double seconds); /* histograms */
+void cell_gauge_set(struct cell *cell, double value); /* sheets are added up: set on one sheet only */
+void cell_observe(struct cell *cell, double seconds); /* histograms; kept as nanoseconds */
 uint64_t cell_count(const struct cell *cell);       /* a counter's value, or a histogram's count: for tests */
 
 /* Values that live elsewhere (cache, limiter, process): fn runs at the start of each
@@ -89,7 +93,7 @@ void metrics_collector(struct metrics *metrics, metrics_fn *fn, void *arg);
 /* Prometheus text exposition 0.0.4 of everything, sheets added up. Any thread, one at a time
  * (a lock inside). False: out is over its ceiling. */
 bool metrics_write(struct metrics *metrics, struct buf *out) MUST_USE;
-/* Sum over sheets of one counter, over all series whose label `label` (index, or -1) equals value. */
+/* Sum over sheets of one metric (of a histogram: its count), over all series whose label `label` (index, or -1) equals value. */
 double metrics_sum(struct metrics *metrics, enum metric_id id, int label, struct str value);
 
 #endif

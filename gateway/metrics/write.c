@@ -1,0 +1,208 @@
+/* write.c - all sheets added up, as Prometheus reads them (text exposition 0.0.4).
+ *
+ * Runs beside the writers: lists only grow, values are read relaxed. Two scrapes at
+ * once take turns, because collectors write into a sheet of ours. Counters and the
+ * sums of histograms are integers inside and are printed exactly; a metric without
+ * series still shows its HELP and TYPE, so that what exists can be seen before it
+ * happens.
+ *
+ * Any thread. */
+#include "metrics/metrics_priv.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* One series over all sheets. */
+struct total {
+    uint64_t value; /* counter, or nanoseconds of a histogram */
+    double gauge;
+    uint64_t bucket[METRICS_MAX_BOUNDS + 1];
+};
+
+void metrics_collector(struct metrics *metrics, metrics_fn *fn, void *arg)
+{
+    struct collector *collector = malloc(sizeof(*collector));
+
+    CHECK(collector != NULL); /* at start */
+    collector->fn = fn;
+    collector->arg = arg;
+    collector->next = atomic_load(&metrics->collectors);
+    while (!atomic_compare_exchange_weak(&metrics->collectors, &collector->next, collector))
+        continue;
+}
+
+static struct total add_up(const struct metric *metric, const struct series *series)
+{
+    const struct cell *cell = atomic_load_explicit(&series->cells, memory_order_acquire);
+    struct total total = {0};
+
+    for (; cell != NULL; cell = cell->next) {
+        uint64_t value = atomic_load_explicit(&cell->value, memory_order_relaxed);
+
+        if (metric->kind == METRIC_GAUGE)
+            total.gauge += metrics_double(value);
+        else
+            total.value += value;
+        for (size_t i = 0; metric->kind == METRIC_HISTOGRAM && i <= metric->bound_count; i++)
+            total.bucket[i] += atomic_load_explicit(&cell->bucket[i], memory_order_relaxed);
+    }
+    return total;
+}
+
+/* ---- numbers ----------------------------------------------------------- */
+
+/* The shortest of two forms that reads back as the same value. */
+static void add_double(struct buf *out, double value)
+{
+    char text[40];
+
+    if (isnan(value)) {
+        buf_add_str(out, STR("NaN"));
+        return;
+    }
+    if (isinf(value)) {
+        buf_add_str(out, value > 0 ? STR("+Inf") : STR("-Inf"));
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "%.15g", value);
+    if (strtod(text, NULL) != value)
+        (void)snprintf(text, sizeof(text), "%.17g", value);
+    buf_add_str(out, str_of(text));
+}
+
+static void add_seconds(struct buf *out, uint64_t ns)
+{
+    uint64_t rest = ns % 1000000000;
+    int digits = 9;
+
+    buf_add_u64(out, ns / 1000000000);
+    if (rest == 0)
+        return;
+    for (; rest % 10 == 0; rest /= 10)
+        digits--;
+    buf_addf(out, ".%0*" PRIu64, digits, rest);
+}
+
+/* ---- lines ------------------------------------------------------------- */
+
+static void begin_line(struct buf *out, const struct metric *metric, const char *suffix,
+                       const struct series *series)
+{
+    buf_add_str(out, str_of(metric->name));
+    buf_add_str(out, str_of(suffix));
+    if (series->labels.len > 0) {
+        buf_add_char(out, '{');
+        buf_add_str(out, series->labels);
+        buf_add_char(out, '}');
+    }
+    buf_add_char(out, ' ');
+}
+
+static void write_bucket(struct buf *out, const struct metric *metric, const struct series *series,
+                         const char *bound, uint64_t count)
+{
+    buf_add_str(out, str_of(metric->name));
+    buf_add_str(out, STR("_bucket{"));
+    buf_add_str(out, series->labels);
+    if (series->labels.len > 0)
+        buf_add_char(out, ',');
+    buf_add_str(out, STR("le=\""));
+    buf_add_str(out, str_of(bound));
+    buf_add_str(out, STR("\"} "));
+    buf_add_u64(out, count);
+    buf_add_char(out, '\n');
+}
+
+static void write_histogram(struct buf *out, const struct metric *metric,
+                            const struct series *series, const struct total *total)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < metric->bound_count; i++) {
+        count += total->bucket[i];
+        write_bucket(out, metric, series, metric->bounds[i].text, count);
+    }
+    count += total->bucket[metric->bound_count];
+    write_bucket(out, metric, series, "+Inf", count);
+    begin_line(out, metric, "_sum", series);
+    add_seconds(out, total->value);
+    buf_add_char(out, '\n');
+    begin_line(out, metric, "_count", series);
+    buf_add_u64(out, count);
+    buf_add_char(out, '\n');
+}
+
+static void write_series(struct buf *out, const struct metric *metric, const struct series *series)
+{
+    struct total total = add_up(metric, series);
+
+    if (metric->kind == METRIC_HISTOGRAM) {
+        write_histogram(out, metric, series, &total);
+        return;
+    }
+    begin_line(out, metric, "", series);
+    if (metric->kind == METRIC_GAUGE)
+        add_double(out, total.gauge);
+    else
+        buf_add_u64(out, total.value);
+    buf_add_char(out, '\n');
+}
+
+static bool is_visible(const struct metric *metric, const struct series *series,
+                       const struct series *first)
+{
+    return series != first || metric->label_count == 0 ||
+           atomic_load_explicit(&series->is_visible, memory_order_relaxed);
+}
+
+static void write_metric(const struct metrics *metrics, enum metric_id id, struct buf *out)
+{
+    static const char *const kinds[] = {
+        [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
+    const struct metric *metric = &metric_table[id];
+    const struct series *series = metrics->first[id];
+
+    buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name,
+             kinds[metric->kind]);
+    for (; series != NULL && !out->is_broken;
+         series = atomic_load_explicit(&series->next, memory_order_acquire))
+        if (is_visible(metric, series, metrics->first[id]))
+            write_series(out, metric, series);
+}
+
+bool metrics_write(struct metrics *metrics, struct buf *out)
+{
+    const struct collector *collector;
+
+    metrics_lock(&metrics->is_writing);
+    for (collector = atomic_load(&metrics->collectors); collector != NULL;
+         collector = collector->next)
+        collector->fn(collector->arg, metrics->collected);
+    for (int id = 0; id < M_COUNT; id++)
+        write_metric(metrics, (enum metric_id)id, out);
+    metrics_unlock(&metrics->is_writing);
+    return !out->is_broken;
+}
+
+double metrics_sum(struct metrics *metrics, enum metric_id id, int label, struct str value)
+{
+    const struct metric *metric = &metric_table[id];
+    const struct series *series = metrics->first[id];
+    double sum = 0;
+
+    CHECK(label < (int)metric->label_count);
+    for (; series != NULL; series = atomic_load_explicit(&series->next, memory_order_acquire)) {
+        struct total total;
+
+        if (label >= 0 && !str_eq(series_label(series, (size_t)label), value))
+            continue;
+        total = add_up(metric, series);
+        if (metric->kind == METRIC_COUNTER)
+            sum += (double)total.value;
+        sum += total.gauge;
+        for (size_t i = 0; i <= metric->bound_count; i++)
+            sum += (double)total.bucket[i];
+    }
+    return sum;
+}
