@@ -102,10 +102,10 @@ format-check: deps-check
 cppcheck: deps-check
 	@tests/lint/cppcheck.sh
 
-check: deps-build deps-check layers sizes format-check cppcheck
-	@$(MAKE) -s -k -j2 objects
-	@$(MAKE) -s -k -j2 CC=clang BUILD=build/clang objects tidy
-	@echo check: all is well
+check: deps-build deps-check
+	@status=0; $(MAKE) -s -k -j2 layers sizes format-check cppcheck objects || status=1; \
+	$(MAKE) -s -k -j2 CC=clang BUILD=build/clang objects tidy || status=1; \
+	[ $$status = 0 ] && echo "check: all is well"
 
 test: deps-build deps-test
 	@tests/run.sh $(PHASES)
