@@ -1,0 +1,144 @@
+/* client_priv.h - what the files of client/ know of each other.
+ *
+ * client.c      the multi handle, its timer, its turn: the only caller of what may call back
+ * connection.c  libcurl's sockets on our loop, and which of them are idle
+ * guard.c       looks at a connection before a request goes to it
+ * exchange.c    start, resume, cancel; the exchange's life
+ * transfer.c    libcurl's callbacks for head and body, and what the end of a transfer means
+ * options.c     a request as options of an easy handle
+ * answer.c      the lines of an answer's head, apart from libcurl
+ *
+ * Thread: one client belongs to one worker. */
+#ifndef GATEWAY_CLIENT_PRIV_H
+#define GATEWAY_CLIENT_PRIV_H
+#include "client/answer_priv.h"
+#include "client/client.h"
+
+#include <curl/curl.h>
+
+enum {
+    CONNECTION_TEXT = 46, /* an IPv6 address */
+    CONNECTION_BUCKETS = 1024,
+    OPTIONS_URL_ROOM = 320 /* scheme, a name of 253, port */
+};
+
+enum connection_state {
+    CONNECTION_OPENING, /* from socket() until the first request goes to it */
+    CONNECTION_BUSY,
+    CONNECTION_IDLE,
+    CONNECTION_DIRTY,  /* idle, and spoke or closed unasked: never to be used again */
+    CONNECTION_FOREIGN /* an fd of libcurl's own, not a connection: the resolver's */
+};
+/* An fd that libcurl has told us of. Lives until libcurl closes it. */
+struct connection {
+    struct client *client;
+    struct watch *watch; /* NULL until libcurl asks for one */
+    struct client_exchange
+        *exchange; /* BUSY: whose; OPENING: who opened it, NULL when that is gone */
+    struct connection *next_opened; /* of that exchange */
+    struct connection *next_in_bucket;
+    struct connection *newer, *older; /* IDLE: in the order of use */
+    uint64_t idle_since_us;
+    int fd;
+    enum connection_state state;
+    uint16_t local_port, peer_port; /* 0 until the first request */
+    char peer[CONNECTION_TEXT], local[CONNECTION_TEXT];
+};
+
+enum exchange_state {
+    EXCHANGE_NEW, /* waits to be given to libcurl */
+    EXCHANGE_RUNNING,
+    EXCHANGE_CANCELLED, /* silent; waits to be taken from libcurl */
+    EXCHANGE_ENDED      /* done() was called or is being called */
+};
+struct client_exchange {
+    struct client *client;
+    struct client_exchange *next;           /* in the deferred list, or the free list */
+    struct client_exchange *after, *before; /* in the list of all */
+    CURL *easy;
+    const struct client_handler *handler;
+    void *arg;
+    enum exchange_state state;
+    bool is_deferred, is_in_multi;
+    bool wants_answer, wants_body; /* resumed, not yet told libcurl */
+    bool is_https, is_plain_easy;  /* the easy handle holds the plain options only */
+    int paused;                    /* CURLPAUSE_* that a callback asked for */
+    uint32_t sends;                /* times libcurl was about to send this request */
+    bool has_verdict;              /* decided here, whatever libcurl says */
+    enum client_outcome outcome;
+    const char *reason;
+    struct connection *opened; /* not used by a request yet */
+    struct connection *connection;
+    enum client_body body;
+    uint64_t body_left; /* CLIENT_BODY_SIZED */
+    struct client_times times;
+    struct arena *arena; /* the answer's */
+    struct answer answer;
+    char *block; /* the request's text and header list; kept for the next */
+    size_t block_room;
+    char url[OPTIONS_URL_ROOM]; /* as the easy handle has it */
+    char error[CURL_ERROR_SIZE];
+};
+
+struct client {
+    struct loop *loop;
+    struct client_options options;
+    CURLM *multi;
+    struct deadline timer, sweep;
+    bool is_timer_due, has_ends; /* libcurl wants a call now; some transfer may have ended */
+    bool has_called_back;        /* since the turn's hooks ran */
+    struct turn_hook at_client, at_deferred;
+    struct turn_end kick;
+    bool is_kicked, is_kicking;
+    struct client_exchange *all, *spare, *deferred, **deferred_tail;
+    uint32_t spares, running;
+    long pool_size; /* as libcurl was told */
+    struct connection **by_fd;
+    size_t fd_room;
+    struct connection *buckets[CONNECTION_BUCKETS];
+    struct connection *oldest, *newest;
+    uint32_t idle, busy; /* connections */
+};
+
+/* client.c */
+void client_kick(struct client *client); /* something waits to be told to libcurl */
+void client_drive_fd(struct client *client, int fd, int ready);
+void client_sweep_soon(struct client *client); /* something is idle */
+
+/* connection.c */
+int connection_watch(CURL *easy, curl_socket_t fd, int what, void *client, void *unused);
+curl_socket_t connection_open(void *exchange, curlsocktype purpose, struct curl_sockaddr *address);
+int connection_close(void *client, curl_socket_t fd);
+void connection_enter_bucket(struct connection *connection); /* its ends are known now */
+void connection_leave_opened(struct connection *connection); /* no effect on others */
+void connection_take(struct connection *connection, struct client_exchange *exchange);
+/* The exchange is over: what it held is idle, or about to be closed by libcurl. */
+void connection_release(struct client_exchange *exchange);
+void connection_sweep(struct client *client); /* shuts what was idle for too long */
+void connection_free_all(struct client *client);
+
+/* guard.c: CURLOPT_PREREQFUNCTION, the last look before the request is sent. */
+int connection_guard(void *exchange, char *peer, char *local, int peer_port, int local_port);
+
+/* exchange.c */
+void exchange_defer(struct client_exchange *exchange);
+/* Tells libcurl what was deferred. */
+void exchange_catch_up(struct client_exchange *exchange);
+/* Ends it: last callbacks, then it is spare. */
+void exchange_finish(struct client_exchange *exchange, enum client_outcome outcome,
+                     const char *reason);
+void exchange_free(struct client_exchange *exchange);
+/* The first verdict stays. */
+void exchange_judge(struct client_exchange *exchange, enum client_outcome outcome,
+                    const char *reason);
+
+/* options.c: false: out of memory. A request that must not be sent has its verdict then. */
+bool options_apply(struct client_exchange *exchange, const struct client_request *request) MUST_USE;
+
+/* transfer.c */
+size_t transfer_header(char *bytes, size_t size, size_t count, void *exchange);
+size_t transfer_body(char *bytes, size_t size, size_t count, void *exchange);
+size_t transfer_read(char *to, size_t size, size_t count, void *exchange);
+void transfer_end(struct client_exchange *exchange, CURLcode code);
+
+#endif

@@ -1,0 +1,297 @@
+/* options.c - a request as options of an easy handle.
+ *
+ * Everything libcurl would do by itself is switched off; it is told a connection (the
+ * URL, without a path), a method, a target and a header list, and sends those bytes. It
+ * does not look into them: a line break would be a second request, so nothing with a
+ * control byte gets past here.
+ *
+ * The header list is ours: libcurl only reads it. Nodes and text lie in one block that
+ * the exchange keeps, so a request costs no allocation for its fields. A handle that
+ * served plain HTTP keeps its options for the next plain request; one for https starts
+ * from nothing, because the default CA file cannot be asked back otherwise.
+ *
+ * Thread: the loop's own. */
+#include "client/client_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RECEIVE_BYTES = 32768, DNS_CACHE_S = 30, CA_CACHE_S = 300, MOST_FIXED_FIELDS = 3 };
+
+/* A setting that fails is out of memory or a libcurl too old to be built with. */
+#define SET(easy, option, value)                                                                   \
+    do {                                                                                           \
+        if (curl_easy_setopt((easy), (option), (value)) != CURLE_OK)                               \
+            return false;                                                                          \
+    } while (0)
+
+/* ---- the block: nodes, then text --------------------------------------- */
+
+struct block {
+    struct curl_slist *node;  /* the next free one */
+    struct curl_slist *first; /* of the list; NULL: empty */
+    char *text;
+};
+
+static bool is_framing(enum http_name id)
+{
+    return id == HTTP_HOST || id == HTTP_CONTENT_LENGTH || id == HTTP_TRANSFER_ENCODING ||
+           id == HTTP_EXPECT;
+}
+
+static char *add_text(struct block *block, struct str text)
+{
+    char *copy = block->text;
+
+    if (text.len > 0)
+        memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    block->text += text.len + 1;
+    return copy;
+}
+
+/* "Name: value"; an empty value is written "Name;", as libcurl wants it. */
+static void add_field(struct block *block, struct str name, struct str value)
+{
+    struct curl_slist *node = block->node++;
+    char *to = block->text;
+
+    node->data = to;
+    node->next = NULL;
+    memcpy(to, name.ptr, name.len);
+    to += name.len;
+    if (value.len == 0) {
+        *to++ = ';';
+    } else {
+        *to++ = ':';
+        *to++ = ' ';
+        memcpy(to, value.ptr, value.len);
+        to += value.len;
+    }
+    *to++ = '\0';
+    block->text = to;
+    if (block->first == NULL)
+        block->first = node;
+    else
+        (node - 1)->next = node;
+}
+
+/* "Name:" keeps libcurl from adding a field of its own. */
+static void add_silence(struct block *block, struct str name)
+{
+    struct curl_slist *node = block->node;
+
+    add_field(block, name, STR_NONE);
+    node->data[name.len] = ':';
+}
+
+static size_t block_bytes(const struct client_request *request)
+{
+    const struct http_fields *fields = request->fields;
+    size_t bytes = request->method.len + request->path.len + request->host.len + 64;
+
+    bytes += (fields->count + MOST_FIXED_FIELDS) * sizeof(struct curl_slist);
+    for (uint32_t i = 0; i < fields->count; i++)
+        bytes += fields->at[i].name.len + fields->at[i].value.len + 3;
+    return bytes;
+}
+
+static bool block_begin(struct client_exchange *exchange, const struct client_request *request,
+                        struct block *block)
+{
+    size_t bytes = block_bytes(request);
+
+    if (bytes > exchange->block_room) {
+        char *larger = malloc(bytes);
+
+        if (larger == NULL)
+            return false;
+        free(exchange->block);
+        exchange->block = larger;
+        exchange->block_room = bytes;
+    }
+    block->first = NULL;
+    block->node = (struct curl_slist *)(void *)exchange->block;
+    block->text =
+        exchange->block + (request->fields->count + MOST_FIXED_FIELDS) * sizeof(struct curl_slist);
+    return true;
+}
+
+static struct curl_slist *write_fields(struct block *block, const struct client_request *request)
+{
+    const struct http_fields *fields = request->fields;
+    bool has_accept = false;
+
+    add_field(block, STR("Host"), request->host);
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const struct http_field *field = &fields->at[i];
+
+        if (is_framing(field->id)) /* ours to write: two of them would be a smuggled request */
+            continue;
+        has_accept = has_accept || field->id == HTTP_ACCEPT;
+        add_field(block, field->name, field->value);
+    }
+    if (!has_accept)
+        add_silence(block, STR("Accept"));
+    add_silence(block, STR("Expect"));
+    return block->first;
+}
+
+/* ---- what must not be sent --------------------------------------------- */
+
+static bool is_target_text(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] <= ' ' || text.ptr[i] == 0x7f)
+            return false;
+    return text.len > 0;
+}
+
+static const char *fault_of(const struct client_request *request)
+{
+    const struct http_fields *fields = request->fields;
+
+    if (!http_is_token(request->method) || str_eq(request->method, STR("CONNECT")))
+        return "request_method";
+    if (!is_target_text(request->path) || !is_target_text(request->target->host))
+        return "request_target";
+    if (!http_is_field_value(request->host))
+        return "request_host";
+    if (request->body != CLIENT_BODY_NONE && str_eq(request->method, STR("HEAD")))
+        return "head_with_body"; /* libcurl cannot send one */
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (!http_is_token(fields->at[i].name) || !http_is_field_value(fields->at[i].value))
+            return "request_field";
+    return NULL;
+}
+
+/* ---- options ----------------------------------------------------------- */
+
+static bool set_callbacks(struct client_exchange *exchange)
+{
+    CURL *easy = exchange->easy;
+
+    SET(easy, CURLOPT_PRIVATE, exchange);
+    SET(easy, CURLOPT_ERRORBUFFER, exchange->error);
+    SET(easy, CURLOPT_HEADERFUNCTION, transfer_header);
+    SET(easy, CURLOPT_HEADERDATA, exchange);
+    SET(easy, CURLOPT_WRITEFUNCTION, transfer_body);
+    SET(easy, CURLOPT_WRITEDATA, exchange);
+    SET(easy, CURLOPT_READFUNCTION, transfer_read);
+    SET(easy, CURLOPT_READDATA, exchange);
+    SET(easy, CURLOPT_OPENSOCKETFUNCTION, connection_open);
+    SET(easy, CURLOPT_OPENSOCKETDATA, exchange);
+    SET(easy, CURLOPT_CLOSESOCKETFUNCTION, connection_close);
+    SET(easy, CURLOPT_CLOSESOCKETDATA, exchange->client); /* outlives the exchange */
+    SET(easy, CURLOPT_PREREQFUNCTION, connection_guard);
+    SET(easy, CURLOPT_PREREQDATA, exchange);
+    return true;
+}
+
+static bool set_habits(struct client_exchange *exchange)
+{
+    CURL *easy = exchange->easy;
+    int64_t age_s = exchange->client->options.idle_timeout_ms / 1000;
+
+    SET(easy, CURLOPT_NOSIGNAL, 1L);
+    SET(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(easy, CURLOPT_PROXY, "");
+    SET(easy, CURLOPT_PATH_AS_IS, 1L);
+    SET(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+    SET(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+    SET(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BYTES);
+    SET(easy, CURLOPT_DNS_CACHE_TIMEOUT, (long)DNS_CACHE_S);
+    SET(easy, CURLOPT_MAXAGE_CONN, age_s < 1 ? 1L : (long)age_s);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    /* without it an exchange that ends while its name is looked up waits for the look-up */
+    SET(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
+    return true;
+}
+
+static bool set_tls(struct client_exchange *exchange, const struct client_target *target)
+{
+    CURL *easy = exchange->easy;
+    char ca[4096];
+
+    SET(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    SET(easy, CURLOPT_SSL_VERIFYPEER, target->tls_verify ? 1L : 0L);
+    SET(easy, CURLOPT_SSL_VERIFYHOST, target->tls_verify ? 2L : 0L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    SET(easy, CURLOPT_CA_CACHE_TIMEOUT, (long)CA_CACHE_S); /* reading a bundle takes 20 ms */
+#endif
+    if (target->tls_ca.len == 0)
+        return true;
+    if (target->tls_ca.len >= sizeof(ca))
+        return false;
+    memcpy(ca, target->tls_ca.ptr, target->tls_ca.len);
+    ca[target->tls_ca.len] = '\0';
+    SET(easy, CURLOPT_CAINFO, ca);
+    SET(easy, CURLOPT_CAPATH, NULL); /* else the system's authorities would be believed too */
+    return true;
+}
+
+static bool set_connection(struct client_exchange *exchange, const struct client_request *request)
+{
+    const struct client_target *target = request->target;
+    char url[OPTIONS_URL_ROOM];
+
+    if (target->is_https || !exchange->is_plain_easy) {
+        curl_easy_reset(exchange->easy);
+        exchange->url[0] = '\0';
+        exchange->is_plain_easy = false;
+        if (!set_callbacks(exchange) || !set_habits(exchange))
+            return false;
+        if (target->is_https && !set_tls(exchange, target))
+            return false;
+        exchange->is_plain_easy = !target->is_https;
+    }
+    snprintf(url, sizeof(url), "%s://%.*s:%u/", target->is_https ? "https" : "http",
+             STR_ARG(target->host), (unsigned)target->port);
+    if (strcmp(url, exchange->url) == 0)
+        return true;
+    SET(exchange->easy, CURLOPT_URL, url); /* copied, and parsed again, hence the comparison */
+    memcpy(exchange->url, url, sizeof(url));
+    return true;
+}
+
+static bool set_method(CURL *easy, const struct client_request *request, const char *method)
+{
+    bool is_head = str_eq(request->method, STR("HEAD"));
+    bool is_plain_get = request->body == CLIENT_BODY_NONE && str_eq(request->method, STR("GET"));
+
+    SET(easy, CURLOPT_HTTPGET, 1L); /* takes back what an earlier request set */
+    SET(easy, CURLOPT_CUSTOMREQUEST, is_head || is_plain_get ? NULL : method);
+    if (is_head)
+        SET(easy, CURLOPT_NOBODY, 1L);
+    if (request->body == CLIENT_BODY_NONE)
+        return true;
+    SET(easy, CURLOPT_UPLOAD, 1L);
+    SET(easy, CURLOPT_INFILESIZE_LARGE,
+        request->body == CLIENT_BODY_SIZED ? (curl_off_t)request->body_length : (curl_off_t)-1);
+    return true;
+}
+
+bool options_apply(struct client_exchange *exchange, const struct client_request *request)
+{
+    CURL *easy = exchange->easy;
+    const char *fault = fault_of(request);
+    struct block block;
+
+    if (fault == NULL && request->target->host.len > 253)
+        fault = "request_target";
+    if (fault == NULL && request->body_length > INT64_MAX)
+        fault = "request_length";
+    if (fault != NULL) {
+        exchange_judge(exchange, CLIENT_PROTOCOL, fault);
+        return true;
+    }
+    if (!block_begin(exchange, request, &block) || !set_connection(exchange, request))
+        return false;
+    SET(easy, CURLOPT_HTTPHEADER, write_fields(&block, request));
+    SET(easy, CURLOPT_REQUEST_TARGET, add_text(&block, request->path));
+    SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
+    SET(easy, CURLOPT_FRESH_CONNECT, request->may_reuse ? 0L : 1L);
+    return set_method(easy, request, add_text(&block, request->method));
+}
