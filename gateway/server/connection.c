@@ -1,0 +1,245 @@
+/* connection.c - one client connection: its watch, its one deadline, its place in the turn.
+ *
+ * libmicrohttpd does not see a client that leaves while a request is suspended, and its
+ * timeout forgives a drip: both are ours (library-facts B1, B9). One watch stands for the
+ * connection's whole life. The deadline moves lazily: a later one only writes down when it is
+ * due, and the early firing sets it anew, so that a busy connection never touches the heap.
+ * Owner's thread. */
+#include "server/server_priv.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void on_gone(void *arg, int fd, int ready);
+static void on_due(void *arg);
+
+static void set_address(struct connection *c, const struct sockaddr *address)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+    if (address->sa_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
+
+        memcpy(c->address, mapped, sizeof(mapped));
+        memcpy(c->address + 12, &v4->sin_addr, 4);
+        inet_ntop(AF_INET, &v4->sin_addr, c->peer, sizeof(c->peer));
+    } else if (address->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address;
+
+        memcpy(c->address, &v6->sin6_addr, 16);
+        if (memcmp(c->address, mapped, sizeof(mapped)) == 0)
+            inet_ntop(AF_INET, c->address + 12, c->peer, sizeof(c->peer));
+        else
+            inet_ntop(AF_INET6, &v6->sin6_addr, c->peer, sizeof(c->peer));
+    }
+}
+
+struct connection *connection_new(struct server *server, struct listener *listener, int fd, const struct sockaddr *address)
+{
+    struct connection *c = calloc(1, sizeof(*c));
+
+    if (c == NULL)
+        return NULL;
+    c->server = server;
+    c->listener = listener;
+    c->fd = fd;
+    c->deadline.fn = on_due;
+    c->deadline.arg = c;
+    set_address(c, address);
+    return c;
+}
+
+void connection_started(struct connection *c, struct MHD_Connection *mhd)
+{
+    struct server *server = c->server;
+
+    c->mhd = mhd;
+    c->watch = watch_start(server->loop, c->fd, WATCH_GONE, on_gone, c);
+    c->next = server->connections;
+    if (c->next != NULL)
+        c->next->previous = c;
+    server->connections = c;
+    server->connection_count++;
+    cell_gauge_add(server->active, 1);
+    connection_phase(c, PHASE_HEADER);
+}
+
+static void forget_resume(struct connection *c)
+{
+    for (struct connection **at = &c->server->resumes; *at != NULL; at = &(*at)->next_resume)
+        if (*at == c) {
+            *at = c->next_resume;
+            return;
+        }
+}
+
+void connection_free(struct connection *c)
+{
+    struct server *server = c->server;
+
+    if (c->is_resuming)
+        forget_resume(c);
+    watch_stop(&c->watch);
+    deadline_clear(server->loop, &c->deadline);
+    if (c->mhd != NULL) {
+        if (c->previous != NULL)
+            c->previous->next = c->next;
+        else
+            server->connections = c->next;
+        if (c->next != NULL)
+            c->next->previous = c->previous;
+        server->connection_count--;
+        cell_gauge_add(server->active, -1);
+    }
+    counts_give(server->counts, c->address, c->keeps_count);
+    free(c);
+}
+
+/* ---- deadlines ---- */
+
+static int64_t phase_ms(const struct connection *c, enum phase phase)
+{
+    const struct server_config *config = &request_context_config(c->server->context)->server;
+
+    switch (phase) {
+    case PHASE_HEADER:
+        return config->header_timeout_ms;
+    case PHASE_IDLE:
+        return config->idle_timeout_ms;
+    case PHASE_BODY:
+        return config->body_timeout_ms;
+    case PHASE_WRITE:
+        return config->write_timeout_ms;
+    case PHASE_THINK:
+        break;
+    }
+    return -1;
+}
+
+void connection_phase(struct connection *c, enum phase phase)
+{
+    int64_t ms = phase_ms(c, phase);
+
+    c->phase = phase;
+    c->due_us = ms < 0 ? UINT64_MAX : loop_now_us(c->server->loop) + (uint64_t)ms * 1000;
+    if (c->due_us == UINT64_MAX || (deadline_is_set(&c->deadline) && c->deadline.at_us <= c->due_us))
+        return;
+    if (!deadline_set(c->server->loop, &c->deadline, c->due_us))
+        connection_cut(c); /* a connection without a deadline could stay for ever */
+}
+
+/* Has the peer's kernel acknowledged, or sent, something since the last look? Unix sockets cannot tell: their
+ * reader is as near as ours, so silence is judged by the answer's own progress only. */
+static bool made_progress(struct connection *c, bool writing)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof(info);
+    uint64_t *mark = writing ? &c->acked_mark : &c->received_mark;
+    uint64_t now;
+
+    memset(&info, 0, sizeof(info));
+    if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+        return false;
+    now = writing ? info.tcpi_bytes_acked : info.tcpi_bytes_received;
+    if (now == *mark)
+        return false;
+    *mark = now;
+    return true;
+}
+
+static void header_is_late(struct connection *c)
+{
+    request_count_timeout(c->server->context, "header");
+    if (c->request != NULL) {
+        request_timed_out(c->request, "header_timeout");
+        response_raw(c);
+    } else if (c->listener->daemon == c->server->plain && c->served == 0 && made_progress(c, false)) {
+        raw_refusal(c->fd, 408, "The request did not arrive in time.");
+    }
+    connection_cut(c);
+}
+
+static void on_due(void *arg)
+{
+    struct connection *c = arg;
+
+    if (c->due_us > loop_now_us(c->server->loop)) {
+        if (c->due_us != UINT64_MAX && !deadline_set(c->server->loop, &c->deadline, c->due_us))
+            connection_cut(c);
+        return;
+    }
+    switch (c->phase) {
+    case PHASE_THINK:
+        return;
+    case PHASE_HEADER:
+        header_is_late(c);
+        return;
+    case PHASE_IDLE:
+        request_count_timeout(c->server->context, "idle");
+        connection_cut(c);
+        return;
+    case PHASE_BODY:
+        if (c->is_suspended) { /* the upstream does not take it: its own deadline decides */
+            connection_phase(c, PHASE_BODY);
+            return;
+        }
+        request_timed_out(c->request, "body_timeout");
+        response_raw(c);
+        connection_cut(c);
+        return;
+    case PHASE_WRITE:
+        if (c->is_suspended || made_progress(c, true)) {
+            connection_phase(c, PHASE_WRITE);
+            return;
+        }
+        request_count_timeout(c->server->context, "write");
+        connection_cut(c);
+        return;
+    }
+}
+
+/* ---- the client leaves ---- */
+
+static void on_gone(void *arg, int fd, int ready)
+{
+    struct connection *c = arg;
+
+    (void)fd;
+    (void)ready;
+    watch_stop(&c->watch); /* level-triggered: it would come again in every turn */
+    c->is_gone = true;
+    if (c->is_suspended)
+        connection_resume(c); /* the handler or the reader sees is_gone and gives up */
+}
+
+void connection_cut(struct connection *c)
+{
+    c->is_cut = true;
+    (void)shutdown(c->fd, SHUT_RDWR);
+    if (c->is_suspended)
+        connection_resume(c);
+}
+
+/* ---- suspending ---- */
+
+void connection_suspend(struct connection *c)
+{
+    c->is_suspended = true;
+    MHD_suspend_connection(c->mhd);
+    if (c->is_gone || c->is_cut)
+        connection_resume(c);
+}
+
+void connection_resume(struct connection *c)
+{
+    if (!c->is_suspended || c->is_resuming)
+        return;
+    c->is_resuming = true;
+    c->next_resume = c->server->resumes;
+    c->server->resumes = c;
+    loop_wait_at_most(c->server->loop, 0);
+}

@@ -1,0 +1,99 @@
+/* server_priv.h - a connection, and what the files of this folder share. */
+#ifndef GATEWAY_SERVER_PRIV_H
+#define GATEWAY_SERVER_PRIV_H
+#include "server/server.h"
+
+#include <microhttpd.h>
+#include <netinet/in.h>
+
+#define SERVER_POOL_BYTES    (64 * 1024) /* libmicrohttpd's memory of one connection: both heads must fit */
+#define SERVER_BLOCK_BYTES   (32 * 1024) /* of a streamed answer */
+#define SERVER_MAX_LISTENERS 16
+#define SERVER_ACCEPT_BATCH  64
+#define SERVER_ACCEPT_PAUSE_US 100000    /* without a free fd */
+
+/* What a connection waits for, and so which deadline runs. */
+enum phase { PHASE_HEADER, PHASE_IDLE, PHASE_BODY, PHASE_THINK /* ours to answer: no deadline */, PHASE_WRITE };
+enum stage { STAGE_NEW, STAGE_HEAD, STAGE_BODY, STAGE_FINAL, STAGE_QUEUED };
+
+struct listener {
+    struct server *server;
+    struct listen_config config;
+    struct watch *watch;
+    int fd;
+    struct MHD_Daemon *daemon; /* shared by plain listeners */
+    struct watch *epoll;       /* of a daemon of its own; NULL where shared */
+};
+
+struct connection {
+    struct server *server;
+    struct listener *listener;
+    struct MHD_Connection *mhd;
+    int fd;
+    struct watch *watch;
+    struct deadline deadline;
+    uint64_t due_us; /* the deadline may fire earlier: it is moved lazily */
+    enum phase phase;
+    enum stage stage;
+    struct request *request;
+    const char *raw_target;
+    uint64_t request_started_us, bytes_in, bytes_out, received_mark, acked_mark;
+    uint32_t served;
+    bool is_suspended, is_resuming, is_gone, is_cut, keeps_count;
+    uint8_t address[16];
+    char peer[INET6_ADDRSTRLEN];
+    struct connection *next_resume, *next, *previous; /* all of a server */
+};
+
+struct server {
+    struct loop *loop;
+    struct request_context *context;
+    struct server_counts *counts;
+    struct server_tls *tls;
+    bool is_admin, is_aborting;
+    struct listener listeners[SERVER_MAX_LISTENERS];
+    uint32_t listener_count;
+    struct MHD_Daemon *plain;
+    struct watch *plain_epoll;
+    struct turn_hook resume_hook, run_hook;
+    struct connection *resumes, *connections, *adding;
+    uint32_t connection_count;
+    struct deadline accept_pause;
+    int spare_fd; /* given up to answer when fds are short */
+    struct cell *active;
+};
+
+/* connection.c */
+struct connection *connection_new(struct server *server, struct listener *listener, int fd, const struct sockaddr *address);
+void connection_started(struct connection *c, struct MHD_Connection *mhd);
+void connection_free(struct connection *c);
+void connection_phase(struct connection *c, enum phase phase);
+void connection_suspend(struct connection *c);
+void connection_resume(struct connection *c); /* in this turn's resume hook */
+void connection_cut(struct connection *c);    /* no byte more in either direction */
+
+/* accept.c */
+bool counts_take(struct server_counts *counts, const struct server_config *config, const uint8_t address[16], const char **why);
+void counts_give(struct server_counts *counts, const uint8_t address[16], bool per_ip);
+void listener_ready(void *arg, int fd, int ready);
+void accept_resume(void *arg);
+
+/* exchange.c: libmicrohttpd's callbacks */
+void *exchange_uri(void *server, const char *uri, struct MHD_Connection *mhd);
+enum MHD_Result exchange_handle(void *server, struct MHD_Connection *mhd, const char *url, const char *method,
+                                const char *version, const char *upload, size_t *upload_size, void **state);
+void exchange_completed(void *server, struct MHD_Connection *mhd, void **state, enum MHD_RequestTerminationCode code);
+void exchange_connection(void *server, struct MHD_Connection *mhd, void **state, enum MHD_ConnectionNotificationCode code);
+
+/* head.c */
+bool head_collect(struct connection *c, const char *method, const char *version, bool *hidden);
+
+/* response.c */
+enum MHD_Result response_queue(struct connection *c);
+void response_raw(struct connection *c); /* the request's answer, written by ourselves; then the sending side is shut */
+void raw_refusal(int fd, int status, const char *message);
+
+/* tls.c */
+struct MHD_Daemon *daemon_start(struct server *server, bool tls, struct fail *why);
+
+#endif
