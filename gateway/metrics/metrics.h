@@ -11,9 +11,11 @@
 #define GATEWAY_METRICS_H
 #include "base/base.h"
 
-#define METRICS_MAX_SERIES      20000 /* of the process; a series counts once however many sheets have it */
-#define METRICS_MAX_LABELS      4
-#define METRICS_MAX_LABEL_BYTES 255 /* a longer value is cut; bytes that are not UTF-8 become '?' */
+/* Of the process: a series counts once, however many sheets have it. */
+#define METRICS_MAX_SERIES 20000
+#define METRICS_MAX_LABELS 4
+/* A longer value is cut; bytes that are not UTF-8 become '?'. */
+#define METRICS_MAX_LABEL_BYTES 255
 
 enum metric_id {
     M_REQUESTS,                  /* requests_total{route,method,status} */
@@ -42,7 +44,7 @@ enum metric_id {
     M_UPSTREAM_DURATION,         /* upstream_duration_seconds{upstream} histogram */
     M_UPSTREAM_RETRIES,          /* upstream_retries_total{upstream} */
     M_UPSTREAM_CONNECTIONS,      /* upstream_connections{upstream,state} gauge */
-    M_CIRCUIT_BREAKER,           /* circuit_breaker_state{upstream} gauge: 0 closed, 1 half open, 2 open */
+    M_CIRCUIT_BREAKER,           /* circuit_breaker_state{upstream} gauge */
     M_DEPENDENCY_HEALTH,         /* dependency_health_status{dependency} gauge */
     M_AUTH,                      /* auth_total{method,result} */
     M_LOOP_LAG,                  /* backpressure_event_loop_lag_seconds{worker} gauge */
@@ -66,7 +68,7 @@ enum metric_id {
 
 struct metrics; /* the whole process's; any thread */
 struct sheet;   /* one thread's cells */
-struct cell;    /* one series of one sheet; lives as long as the sheet; written by the sheet's thread */
+struct cell;    /* one series of one sheet; lives as long as it, written by its thread */
 
 struct metrics *metrics_new(void) MUST_USE;
 void metrics_free(struct metrics **metrics); /* with all sheets */
@@ -93,7 +95,8 @@ void metrics_collector(struct metrics *metrics, metrics_fn *fn, void *arg);
 /* Prometheus text exposition 0.0.4 of everything, sheets added up. Any thread, one at a time
  * (a lock inside). False: out is over its ceiling. */
 bool metrics_write(struct metrics *metrics, struct buf *out) MUST_USE;
-/* Sum over sheets of one metric (of a histogram: its count), over all series whose label `label` (index, or -1) equals value. */
+/* Sum over sheets of one metric (of a histogram: its count), over all series whose label
+ * `label` (index, or -1: all series) equals value. */
 double metrics_sum(struct metrics *metrics, enum metric_id id, int label, struct str value);
 
 #endif
