@@ -7,7 +7,7 @@ set -eu
 
 packages_of() {
     case $1 in
-    build) echo gcc make pkg-config=pkg-config libmicrohttpd-dev libcurl4-openssl-dev=curl-config \
+    build) echo gcc libc6-dev make pkg-config=pkg-config libmicrohttpd-dev libcurl4-openssl-dev=curl-config \
         libcjson-dev libuv1-dev libgnutls28-dev libssl-dev ;;
     check) echo clang clang-format=clang-format clang-tidy=clang-tidy cppcheck universal-ctags libcmocka-dev ;;
     test)  echo clang libclang-rt-dev libcmocka-dev varnish=varnishtest curl jq nodejs=node python3 \

@@ -100,6 +100,12 @@ static void drop_waiting(struct stream *stream)
     }
 }
 
+/* Has the target got the beginning of a line only? Called with the lock held. */
+static bool is_mid_line(const struct stream *stream)
+{
+    return stream->tail > 0 && stream->ring[(stream->tail - 1) % RING_BYTES] != '\n';
+}
+
 /* One write that does not wait, as far as the target allows it. -1 with errno. */
 static ssize_t write_some(int fd, const char *bytes, size_t len)
 {
@@ -127,9 +133,9 @@ static void write_stretch(struct stream *stream)
     ssize_t sent = (ssize_t)len;
 
     pthread_mutex_unlock(&lock);
-    if (fd >= 0 && stream->is_torn && write_some(fd, "\n", 1) == 1)
-        stream->is_torn = false;
-    if (fd >= 0)
+    if (fd >= 0 && stream->is_torn)
+        stream->is_torn = (sent = write_some(fd, "\n", 1)) != 1;
+    if (fd >= 0 && !stream->is_torn)
         sent = write_some(fd, bytes, len);
     int error = errno;
     pthread_mutex_lock(&lock);
@@ -139,8 +145,7 @@ static void write_stretch(struct stream *stream)
     } else if (error == EAGAIN) {
         stream->is_stuck = true;
     } else if (error != EINTR) {
-        const char *before = stream->ring + (stream->tail + RING_BYTES - 1) % RING_BYTES;
-        stream->is_torn = stream->is_torn || (stream->tail > 0 && *before != '\n');
+        stream->is_torn = stream->is_torn || is_mid_line(stream);
         drop_waiting(stream);
     }
 }
@@ -150,6 +155,11 @@ static void change_target(struct stream *stream)
 {
     if (stream->next_fd == NO_CHANGE)
         return;
+    if (is_mid_line(stream)) { /* its second half would make no sense in the new target */
+        while (is_mid_line(stream) && stream->tail != stream->head)
+            stream->tail++;
+        dropped++;
+    }
     if (stream->fd >= 0)
         close(stream->fd);
     stream->fd = stream->next_fd;
@@ -175,7 +185,7 @@ static void sleep_for(struct writer *w, enum sleep how, uint64_t us)
     w->sleep = AWAKE;
 }
 
-/* Writes what every stream has and its target takes. True when lines are left. */
+/* Writes what every stream has and its target takes. True when something is left to do. */
 static bool write_round(struct writer *w)
 {
     bool has_more = false;
@@ -187,7 +197,7 @@ static bool write_round(struct writer *w)
         uint64_t until = stream->head; /* no further: the other stream waits */
         while (stream->tail < until && !stream->is_stuck)
             write_stretch(stream);
-        has_more = has_more || stream->head != stream->tail;
+        has_more = has_more || stream->head != stream->tail || stream->next_fd != NO_CHANGE;
     }
     return has_more;
 }
@@ -308,7 +318,8 @@ bool log_writer_add(enum log_stream stream, struct str line)
     }
     struct stream *to = &w->streams[stream];
     uint64_t used = to->head - to->tail;
-    if (line.len >= RING_BYTES - used) {
+    /* a newline, and one byte that stays: is_mid_line() looks at what was taken out last */
+    if (line.len + 2 > RING_BYTES - used) {
         dropped++;
     } else {
         if (line.len > 0)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -184,6 +185,38 @@ static void a_full_pipe_drops_and_counts(void **state)
     assert_int_equal(read_lines + (log_dropped() - before), 5000);
 }
 
+/* The pipe takes half a line; the other half must not open the new file. */
+static void a_new_target_starts_with_a_whole_line(void **state)
+{
+    int reader = open(fifo_path, O_RDONLY | O_NONBLOCK), waiting = 0;
+    uint64_t before = log_dropped(), lines = 0, give_up_us = clock_mono_us() + 10000000;
+    char line[1000], chunk[65536];
+
+    (void)state;
+    memset(line, 'x', sizeof(line));
+    open_log(fifo_path, "off", true);
+    for (int i = 0; i < 200; i++)
+        log_access(str_at(line, sizeof(line)));
+    while (waiting < 65536 && clock_mono_us() < give_up_us)
+        assert_int_equal(ioctl(reader, FIONREAD, &waiting), 0);
+    assert_int_equal(waiting, 65536);
+    open_log(access_path, "off", true);
+    log_close();
+    ssize_t got = read(reader, chunk, sizeof(chunk));
+    for (ssize_t i = 0; i < got; i++)
+        lines += chunk[i] == '\n';
+    close(reader);
+    char *text = text_of(access_path);
+    struct str rest = str_of(text), part;
+    while (str_split(&rest, '\n', &part) && part.len > 0) {
+        assert_int_equal(part.len, sizeof(line));
+        lines++;
+    }
+    assert_int_equal(log_dropped() - before, 1);
+    assert_int_equal(lines, 199);
+    free(text);
+}
+
 static void a_reader_that_left_drops_and_counts(void **state)
 {
     int reader = open(fifo_path, O_RDONLY | O_NONBLOCK);
@@ -295,6 +328,7 @@ int main(void)
         cmocka_unit_test_teardown(a_long_message_is_cut, remove_files),
         cmocka_unit_test_teardown(lines_of_many_threads_stay_whole, remove_files),
         cmocka_unit_test_teardown(a_full_pipe_drops_and_counts, remove_files),
+        cmocka_unit_test_teardown(a_new_target_starts_with_a_whole_line, remove_files),
         cmocka_unit_test_teardown(a_reader_that_left_drops_and_counts, remove_files),
         cmocka_unit_test_teardown(a_full_disk_drops_and_counts, remove_files),
         cmocka_unit_test_teardown(reopening_after_a_rotation, remove_files),
