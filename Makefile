@@ -35,8 +35,8 @@ lower     = $(shell awk -v room=$(1) '$$1 ~ /^[0-9]+$$/ {rank[$$2]=$$1; name[n++
 	END {for (i=n-1;i>=0;i--) if (rank[name[i]]<rank[room] || name[i]==room) print "$(BUILD)/" name[i] ".a"}' gateway/LAYERS)
 archive   = $(BUILD)/$(1).a
 link      = $(CC) $(ALL_CFLAGS) $(1) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDLIBS)
-SOURCES  := $(shell find gateway tests/unit tests/origin -name '*.c')
-HEADERS  := $(shell find gateway tests -name '*.h')
+SOURCES  := $(shell find gateway tests/unit tests/origin -name '*.c' 2>/dev/null)
+HEADERS  := $(shell find gateway tests -name '*.h' 2>/dev/null)
 FUZZERS  := $(wildcard tests/fuzz/*_fuzz.c)
 UNIT_SRC := $(wildcard tests/unit/*/*_test.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
