@@ -4,7 +4,7 @@
 # result. A phase that ends without one, or with a bad status and no failure counted,
 # counts as one failed. The last line is "N passed, N failed".
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 2
 logs=build/test
 mkdir -p $logs
 phases=("$@")
