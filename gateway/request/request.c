@@ -102,7 +102,7 @@ enum request_next request_run(struct request *request)
 
 static bool is_question(const struct request *r)
 {
-    return r->arrival.is_admin || r->system.request != NULL;
+    return r->takes_question_body;
 }
 
 static uint64_t body_limit(const struct request *r)
@@ -236,18 +236,27 @@ void request_finish(struct request **request, enum request_outcome outcome, uint
     request_release(r);
 }
 
-void request_count_library_refusal(struct request_context *context, int status)
+void request_head_does_not_fit(struct request *request)
 {
-    struct str slug = status == 413 ? STR("bad_chunk") : STR("mhd_reject");
-
-    count_series(context, M_REJECTED, 1, &slug);
+    fill_detach(&request->reader);
+    (void)reply_problem(request, 502, "pool_exhausted", "The upstream's header fields are too large.", STR_NONE);
 }
 
-void request_count_rejected(struct request_context *context, const char *reason)
+void request_close_after(struct request *request)
 {
-    struct str slug = str_of(reason);
+    request->answer.closes = true;
+}
 
-    count_series(context, M_REJECTED, 1, &slug);
+void request_refused_by_library(struct request *request, const struct request_arrival *arrival)
+{
+    struct str slug = STR("mhd_reject");
+
+    request->arrival = *arrival;
+    request->id = STR("-");
+    count_series(request->context, M_REJECTED, 1, &slug);
+    request->answer.status = 400;
+    request->reason = "mhd_reject";
+    request->is_answered = true;
 }
 
 void request_count_shed(struct request_context *context, const char *cause)

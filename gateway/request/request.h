@@ -109,10 +109,13 @@ const struct http_fields *request_trailers(const struct request *request); /* af
 enum request_outcome { REQUEST_DONE, REQUEST_CLIENT_LEFT, REQUEST_CUT /* we ended it: timeout, drain, upstream died mid-body */ };
 /* The connection is through with it: logs and counts it, once, and lets it go. bytes: of the body sent, as far as known. */
 void request_finish(struct request **request, enum request_outcome outcome, uint64_t bytes_in, uint64_t bytes_out);
-/* What the library refused before a request existed (a bad chunk, a malformed Content-Length). */
-void request_count_library_refusal(struct request_context *context, int status);
-/* For the raw answers of the server room (over the connection limit): counts rejected_total{reason} or shed_total{cause}. */
-void request_count_rejected(struct request_context *context, const char *reason);
+/* The answer's head does not fit the connection's memory beside the request's: turns it into a 502. */
+void request_head_does_not_fit(struct request *request);
+/* The connection must end after the answer. */
+void request_close_after(struct request *request);
+/* The library answered by itself (a bad chunk, a malformed Content-Length): the record says 400. */
+void request_refused_by_library(struct request *request, const struct request_arrival *arrival);
+/* For what the server room does without a request: counts shed_total{cause}, timeouts_total{kind}. */
 void request_count_shed(struct request_context *context, const char *cause);
 void request_count_timeout(struct request_context *context, const char *kind);
 

@@ -22,7 +22,7 @@ enum cache_status { CACHE_OFF, CACHE_HIT, CACHE_MISS, CACHE_EXPIRED, CACHE_REVAL
 struct route_cells {
     struct str name;
     struct cell **requests[METHOD_LABELS]; /* [status - 100], made at first use */
-    struct cell *duration, *bytes;
+    struct cell *duration, *bytes, *upstream_duration;
     struct cell *cache[CACHE_STATUSES];
     struct cell **limit_hits; /* [caller kind * tiers + tier] */
 };
@@ -75,7 +75,7 @@ struct lookup {
     enum cache_status status;
     bool is_keyed;         /* key is built: the answer may be stored */
     bool is_alone;         /* never collapse */
-    bool vary_missed, collapsed, stored, checked_auth;
+    bool vary_missed, collapsed, stored;
     struct cache_key key;
     struct cache_entry *entry; /* held; to validate, or served */
     struct http_cache_control wants;
@@ -124,17 +124,18 @@ struct request {
     enum identify_result identity;
     struct limit_state limits;
     bool is_refused_by_limit;
+    uint64_t wait_s; /* Retry-After of the refusal */
     struct lookup cache;
     struct fetch fetch;
     struct fill_reader *reader;
     struct body_buffer body;
     struct request_system system;
+    bool is_asked, takes_question_body;
     struct str upstream_target;
 
     struct http_fields out;
     struct request_answer answer;
     const char *reason; /* static slug for the log, or NULL */
-    uint64_t entry_sent;
 };
 
 /* stages.c */

@@ -31,7 +31,7 @@ static uint32_t step_of(const struct walk *walk, stage_fn *stage)
 /* May the body be taken now? Once somebody wants it: the exchange with the upstream, or the admin room. */
 static enum request_next wait_or_body(struct request *r)
 {
-    if (r->facts.has_body && !r->body.ended && (r->fetch.is_on || r->arrival.is_admin || r->system.request != NULL))
+    if (r->facts.has_body && !r->body.ended && (r->fetch.is_on || r->takes_question_body))
         return REQUEST_WANTS_BODY;
     r->is_waiting = true;
     return REQUEST_WAITS;

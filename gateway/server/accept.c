@@ -7,7 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -22,24 +22,19 @@ struct ip_slot {
 };
 struct server_counts {
     _Atomic uint64_t connections;
-    pthread_mutex_t lock;
+    atomic_flag lock; /* held for a look-up only */
     struct ip_slot *slots; /* made when the limit per address is first used */
 };
 
 struct server_counts *server_counts_new(void)
 {
-    struct server_counts *counts = calloc(1, sizeof(*counts));
-
-    if (counts != NULL)
-        pthread_mutex_init(&counts->lock, NULL);
-    return counts;
+    return calloc(1, sizeof(struct server_counts)); /* a zeroed atomic_flag is clear */
 }
 
 void server_counts_free(struct server_counts **counts)
 {
     if (*counts == NULL)
         return;
-    pthread_mutex_destroy(&(*counts)->lock);
     free((*counts)->slots);
     free(*counts);
     *counts = NULL;
@@ -48,6 +43,17 @@ void server_counts_free(struct server_counts **counts)
 uint64_t server_counts_connections(const struct server_counts *counts)
 {
     return atomic_load_explicit(&counts->connections, memory_order_relaxed);
+}
+
+static void lock(struct server_counts *counts)
+{
+    while (atomic_flag_test_and_set_explicit(&counts->lock, memory_order_acquire))
+        (void)sched_yield();
+}
+
+static void unlock(struct server_counts *counts)
+{
+    atomic_flag_clear_explicit(&counts->lock, memory_order_release);
 }
 
 /* The address' slot, or an empty one; NULL when the table is full. Lock held. */
@@ -72,7 +78,7 @@ static bool take_for_address(struct server_counts *counts, uint32_t most, const 
     struct ip_slot *slot;
     bool ok = false;
 
-    pthread_mutex_lock(&counts->lock);
+    lock(counts);
     if (counts->slots == NULL)
         counts->slots = calloc(IP_SLOTS, sizeof(*counts->slots));
     slot = counts->slots != NULL ? slot_of(counts, address) : NULL;
@@ -81,7 +87,7 @@ static bool take_for_address(struct server_counts *counts, uint32_t most, const 
         slot->count++;
         ok = true;
     }
-    pthread_mutex_unlock(&counts->lock);
+    unlock(counts);
     return ok;
 }
 
@@ -102,11 +108,11 @@ static void give_for_address(struct server_counts *counts, const uint8_t address
 {
     struct ip_slot *slot;
 
-    pthread_mutex_lock(&counts->lock);
+    lock(counts);
     slot = slot_of(counts, address);
     if (slot != NULL && slot->count > 0 && --slot->count == 0)
         close_gap(counts, slot);
-    pthread_mutex_unlock(&counts->lock);
+    unlock(counts);
 }
 
 bool counts_take(struct server_counts *counts, const struct server_config *config, const uint8_t address[16],
@@ -154,6 +160,11 @@ static void take_in(struct listener *listener, int fd, const struct sockaddr *ad
         return;
     }
     c->keeps_count = config->max_connections_per_ip > 0;
+    if (listener->config.tls.count > 0 && !connection_index(c)) {
+        close(fd);
+        connection_free(c);
+        return;
+    }
     server->adding = c;
     if (MHD_add_connection(listener->daemon, fd, address, size) != MHD_YES && server->adding != NULL) {
         server->adding = NULL; /* the library has closed the fd, and never told of a start */

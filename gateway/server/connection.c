@@ -59,6 +59,8 @@ void connection_started(struct connection *c, struct MHD_Connection *mhd)
 
     c->mhd = mhd;
     c->watch = watch_start(server->loop, c->fd, WATCH_GONE, on_gone, c);
+    if (c->watch == NULL)
+        connection_cut(c); /* its leaving would never be seen */
     c->next = server->connections;
     if (c->next != NULL)
         c->next->previous = c;
@@ -95,8 +97,32 @@ void connection_free(struct connection *c)
         server->connection_count--;
         cell_gauge_add(server->active, -1);
     }
+    if (c->tls != NULL) {
+        server->by_fd[c->fd] = NULL;
+        server_tls_release(&c->tls);
+    }
     counts_give(server->counts, c->address, c->keeps_count);
     free(c);
+}
+
+/* For the certificate callback. False: out of memory. */
+bool connection_index(struct connection *c)
+{
+    struct server *server = c->server;
+    size_t need = (size_t)c->fd + 1;
+
+    if (need > server->by_fd_count) {
+        struct connection **grown = realloc((void *)server->by_fd, need * 2 * sizeof(struct connection *));
+
+        if (grown == NULL)
+            return false;
+        memset((void *)(grown + server->by_fd_count), 0, (need * 2 - server->by_fd_count) * sizeof(struct connection *));
+        server->by_fd = grown;
+        server->by_fd_count = need * 2;
+    }
+    server->by_fd[c->fd] = c;
+    c->tls = server_tls_hold(server->tls);
+    return true;
 }
 
 /* ---- deadlines ---- */

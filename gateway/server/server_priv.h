@@ -3,6 +3,8 @@
 #define GATEWAY_SERVER_PRIV_H
 #include "server/server.h"
 
+#include <gnutls/abstract.h>
+#include <gnutls/gnutls.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 
@@ -40,6 +42,11 @@ struct connection {
     uint64_t request_started_us, bytes_in, bytes_out, received_mark, acked_mark;
     uint32_t served;
     bool is_suspended, is_resuming, is_gone, is_cut, keeps_count;
+    bool raw_answered; /* we wrote the answer ourselves: what still comes is thrown away */
+    bool is_short;     /* the upstream died within the body */
+    uint64_t raw_mark;
+    struct MHD_Response *response; /* while it is queued or read */
+    struct server_tls *tls; /* of its handshake */
     uint8_t address[16];
     char peer[INET6_ADDRSTRLEN];
     struct connection *next_resume, *next, *previous; /* all of a server */
@@ -61,12 +68,16 @@ struct server {
     struct deadline accept_pause;
     int spare_fd; /* given up to answer when fds are short */
     struct cell *active;
+    char scratch[SERVER_POOL_BYTES]; /* a field's name and value with their NULs, for the library */
+    struct connection **by_fd;       /* for the certificate callback, which knows the fd alone */
+    size_t by_fd_count;
 };
 
 /* connection.c */
 struct connection *connection_new(struct server *server, struct listener *listener, int fd, const struct sockaddr *address);
 void connection_started(struct connection *c, struct MHD_Connection *mhd);
 void connection_free(struct connection *c);
+bool connection_index(struct connection *c); /* a TLS listener's: findable by its fd */
 void connection_phase(struct connection *c, enum phase phase);
 void connection_suspend(struct connection *c);
 void connection_resume(struct connection *c); /* in this turn's resume hook */
@@ -93,7 +104,16 @@ enum MHD_Result response_queue(struct connection *c);
 void response_raw(struct connection *c); /* the request's answer, written by ourselves; then the sending side is shut */
 void raw_refusal(int fd, int status, const char *message);
 
+/* The value's place behind the name in scratch; NULL when they do not fit. */
+const char *scratch_field(struct server *server, const struct http_field *field);
+
 /* tls.c */
+int tls_retrieve(gnutls_session_t session, const gnutls_datum_t *names, int name_count, const gnutls_pk_algorithm_t *algorithms,
+                 int algorithm_count, gnutls_pcert_st **chain, unsigned int *chain_length, gnutls_privkey_t *key);
+void tls_is_running(struct server *server); /* on this thread, from now on */
+bool tls_try(const struct tls_config *config, struct fail *why); /* can this pair be loaded? */
+
+/* server.c */
 struct MHD_Daemon *daemon_start(struct server *server, bool tls, struct fail *why);
 
 #endif

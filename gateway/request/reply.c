@@ -1,0 +1,251 @@
+/* reply.c - the answer's head and body, from an entry, from a fill, or our own words.
+ *
+ * Rate-limit fields, the request id and the cache's status are computed for each answer and
+ * never stored with an entry. All memory is the request's arena. Worker's thread. */
+#include "request/request_priv.h"
+
+#include <stdatomic.h>
+
+bool reply_field(struct request *r, enum http_name name, struct str value)
+{
+    return value.ptr != NULL && http_fields_add_id(&r->out, name, value);
+}
+
+struct str reply_number(struct request *r, uint64_t value)
+{
+    char text[24];
+    size_t at = sizeof(text);
+
+    do {
+        text[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return arena_copy(r->arena, str_at(text + at, sizeof(text) - at));
+}
+
+static struct str shown_status(enum cache_status status)
+{
+    switch (status) {
+    case CACHE_HIT:
+        return STR("HIT");
+    case CACHE_MISS:
+        return STR("MISS");
+    case CACHE_EXPIRED:
+        return STR("EXPIRED");
+    case CACHE_REVALIDATED:
+        return STR("REVALIDATED");
+    case CACHE_STALE:
+        return STR("STALE");
+    case CACHE_BYPASS:
+        return STR("BYPASS");
+    case CACHE_OFF:
+    case CACHE_STATUSES:
+        break;
+    }
+    return STR_NONE;
+}
+
+static bool add_cache_fields(struct request *r)
+{
+    const struct lookup *c = &r->cache;
+    struct http_cache_status status = {
+        .hit = c->status == CACHE_HIT || c->status == CACHE_STALE,
+        .stored = c->stored,
+        .collapsed = c->collapsed,
+        .fwd = c->status == CACHE_HIT || c->status == CACHE_STALE ? NULL : c->fwd,
+        .fwd_status = c->fwd_status,
+        .detail = c->detail,
+    };
+    struct buf text = buf_new(256);
+    bool ok;
+
+    if (c->entry != NULL && c->status != CACHE_EXPIRED) {
+        status.has_ttl = true;
+        status.ttl_s = cache_entry_ttl_s(c->entry, loop_now_us(r->context->loop));
+    }
+    ok = http_cache_status_write(&text, &status) && reply_field(r, HTTP_X_CACHE_STATUS, shown_status(c->status)) &&
+         reply_field(r, HTTP_CACHE_STATUS, arena_copy(r->arena, buf_str(&text)));
+    buf_free(&text);
+    return ok;
+}
+
+bool reply_common(struct request *r)
+{
+    r->answer.fields = &r->out;
+    if (atomic_load_explicit(&r->context->shared->is_draining, memory_order_relaxed))
+        r->answer.closes = true;
+    if (!reply_field(r, HTTP_X_REQUEST_ID, r->id))
+        return false;
+    if (r->is_limited && !reply_limit_fields(r))
+        return false;
+    return r->cache.status == CACHE_OFF || add_cache_fields(r);
+}
+
+/* ---- our own words ---- */
+
+static void start_over(struct request *r, int status)
+{
+    bool closes = r->answer.closes;
+
+    r->out.count = 0;
+    r->answer = (struct request_answer){.status = status, .closes = closes, .fields = &r->out};
+}
+
+enum step reply_out_of_memory(struct request *r)
+{
+    /* Nothing of this may need memory: one static body, no field. */
+    start_over(r, 503);
+    r->answer.closes = true;
+    r->answer.body = REQUEST_BODY_MEMORY;
+    r->answer.bytes = STR("{\"error\":\"Service Unavailable\",\"message\":\"Out of memory.\",\"status\":503,"
+                          "\"request_id\":\"-\"}\n");
+    r->answer.has_length = true;
+    r->answer.length = r->answer.bytes.len;
+    r->reason = "memory";
+    return STEP_ANSWER;
+}
+
+static enum step finish_text(struct request *r, struct str content_type, struct str body)
+{
+    if (body.ptr == NULL || !reply_field(r, HTTP_CONTENT_TYPE, content_type) || !reply_common(r))
+        return reply_out_of_memory(r);
+    if (r->cache.status != CACHE_HIT && http_fields_count_of(&r->out, HTTP_VIA) == 0 &&
+        !reply_field(r, HTTP_VIA, STR("1.1 gateway")))
+        return reply_out_of_memory(r);
+    r->answer.has_length = true;
+    r->answer.length = body.len;
+    r->answer.bytes = body;
+    r->answer.body = str_eq(r->head.method, STR("HEAD")) ? REQUEST_BODY_EMPTY : REQUEST_BODY_MEMORY;
+    return STEP_ANSWER;
+}
+
+enum step reply_text(struct request *r, int status, struct str content_type, struct str body)
+{
+    start_over(r, status);
+    return finish_text(r, content_type, body);
+}
+
+enum step reply_problem(struct request *r, int status, const char *reason, const char *message, struct str extra)
+{
+    bool as_problem = http_accepts_problem(&r->head.fields);
+    struct http_problem problem = {
+        .status = status,
+        .error = status == 429 ? "Rate limit exceeded" : NULL,
+        .message = str_of(message),
+        .request_id = r->id,
+        .extra = extra,
+    };
+    struct buf text = buf_new(16 * 1024);
+    struct str body = STR_NONE;
+
+    start_over(r, status);
+    r->reason = reason;
+    if (http_problem_write(&text, &problem, as_problem))
+        body = arena_copy(r->arena, buf_str(&text));
+    buf_free(&text);
+    (void)http_fields_add(&r->out, STR("X-Content-Type-Options"), STR("nosniff"));
+    return finish_text(r, as_problem ? STR("application/problem+json") : STR("application/json"), body);
+}
+
+/* ---- from an entry ---- */
+
+static bool is_about_the_body(enum http_name id)
+{
+    return id == HTTP_CONTENT_TYPE || id == HTTP_CONTENT_ENCODING || id == HTTP_CONTENT_LANGUAGE ||
+           id == HTTP_CONTENT_RANGE;
+}
+
+static bool add_entry_fields(struct request *r, const struct cache_meta *meta, bool whole)
+{
+    for (uint32_t i = 0; i < meta->fields.count; i++) {
+        const struct http_field *field = &meta->fields.at[i];
+
+        if (!whole && is_about_the_body(field->id))
+            continue;
+        if (!http_fields_add(&r->out, field->name, field->value))
+            return false;
+        r->out.at[r->out.count - 1].id = field->id;
+    }
+    return true;
+}
+
+/* One range of a stored 200; else the whole. */
+static bool apply_range(struct request *r, const struct cache_meta *meta)
+{
+    struct http_range range;
+
+    if (meta->status != 200 || !str_eq(r->head.method, STR("GET")))
+        return true;
+    switch (http_range_parse(&r->head.fields, &meta->validators, meta->body.len, &range)) {
+    case HTTP_RANGE_NONE:
+        return true;
+    case HTTP_RANGE_UNSATISFIABLE:
+        r->answer.status = 416;
+        r->answer.bytes = STR("");
+        return reply_field(r, HTTP_CONTENT_RANGE, arena_printf(r->arena, "bytes */%zu", meta->body.len));
+    case HTTP_RANGE_ONE:
+        break;
+    }
+    r->answer.status = 206;
+    r->answer.bytes = str_at(meta->body.ptr + range.first, range.last - range.first + 1);
+    return reply_field(r, HTTP_CONTENT_RANGE,
+                       arena_printf(r->arena, "bytes %" PRIu64 "-%" PRIu64 "/%zu", range.first, range.last,
+                                    meta->body.len));
+}
+
+enum step reply_entry(struct request *r, struct cache_entry *entry, enum cache_status status)
+{
+    const struct cache_meta *meta = cache_entry_meta(entry);
+    uint64_t now_us = loop_now_us(r->context->loop);
+    int64_t age_s = cache_entry_age_s(entry, now_us);
+    bool is_head = str_eq(r->head.method, STR("HEAD"));
+    bool is_unmodified = meta->status == 200 &&
+                         http_evaluate(&r->head.fields, &meta->validators, loop_wall_us(r->context->loop) / 1000000) ==
+                             HTTP_COND_NOT_MODIFIED;
+
+    start_over(r, is_unmodified ? 304 : meta->status);
+    r->cache.status = status;
+    if (status == CACHE_HIT)
+        cache_entry_count_hit(entry);
+    r->answer.bytes = meta->body;
+    if (!add_entry_fields(r, meta, !is_unmodified) ||
+        !reply_field(r, HTTP_AGE, reply_number(r, (uint64_t)(age_s < 0 ? 0 : age_s))) ||
+        (!is_unmodified && !apply_range(r, meta)) || !reply_common(r))
+        return reply_out_of_memory(r);
+    r->answer.has_length = true;
+    r->answer.length = r->answer.bytes.len;
+    r->answer.body = is_head || is_unmodified || !http_answer_has_body(r->head.method, r->answer.status)
+                         ? REQUEST_BODY_EMPTY
+                         : REQUEST_BODY_MEMORY;
+    return STEP_ANSWER;
+}
+
+/* ---- from a fill ---- */
+
+enum step reply_reader(struct request *r)
+{
+    const struct fill_head *head = fill_reader_head(r->reader);
+
+    start_over(r, head->status);
+    for (uint32_t i = 0; i < head->fields->count; i++) {
+        const struct http_field *field = &head->fields->at[i];
+
+        if (!http_fields_add(&r->out, field->name, field->value))
+            return reply_out_of_memory(r);
+        r->out.at[r->out.count - 1].id = field->id;
+    }
+    if (!reply_common(r))
+        return reply_out_of_memory(r);
+    r->answer.has_length = head->has_length;
+    r->answer.length = head->length;
+    if (!http_answer_has_body(r->head.method, head->status)) {
+        r->answer.body = REQUEST_BODY_EMPTY;
+    } else if (fill_reader_whole(r->reader, &r->answer.bytes)) {
+        r->answer.body = REQUEST_BODY_MEMORY;
+        r->answer.has_length = true;
+        r->answer.length = r->answer.bytes.len;
+    } else {
+        r->answer.body = REQUEST_BODY_STREAM;
+    }
+    return STEP_ANSWER;
+}

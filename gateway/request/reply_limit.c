@@ -1,0 +1,102 @@
+/* reply_limit.c - what an answer says of the caller's windows (contract §3; RFC 6585;
+ * draft-ietf-httpapi-ratelimit-headers). Worker's thread. */
+#include "request/request_priv.h"
+
+/* Whole seconds until, rounded up: a client that waits so long is never early. */
+static uint64_t seconds_up(uint64_t us)
+{
+    return (us + 999999) / 1000000;
+}
+
+static uint64_t retry_after_s(struct request *r)
+{
+    double draw = (double)(random_u64() >> 11) / 9007199254740992.0;
+
+    return limit_retry_after_s(&r->limits, r->config->limits.retry_jitter, draw);
+}
+
+static bool add_reported(struct request *r, uint64_t wait_s)
+{
+    const struct limit_window *window = limit_reported(&r->limits, r->config->limits.report);
+    uint64_t reset_s;
+
+    if (window == NULL)
+        return true;
+    reset_s = r->is_refused_by_limit ? wait_s : seconds_up(window->reset_us);
+    if (!r->config->limits.reset_is_delta)
+        reset_s += (uint64_t)(loop_wall_us(r->context->loop) / 1000000);
+    return reply_field(r, HTTP_X_RATELIMIT_LIMIT, reply_number(r, window->limit)) &&
+           reply_field(r, HTTP_X_RATELIMIT_REMAINING, reply_number(r, window->remaining)) &&
+           reply_field(r, HTTP_X_RATELIMIT_RESET, reply_number(r, reset_s));
+}
+
+static bool add_ietf(struct request *r)
+{
+    struct buf text = buf_new(1024);
+    bool ok = limit_write_policy(&text, &r->limits) &&
+              reply_field(r, HTTP_RATELIMIT_POLICY, arena_copy(r->arena, buf_str(&text)));
+
+    buf_clear(&text);
+    ok = ok && limit_write_ratelimit(&text, &r->limits) &&
+         reply_field(r, HTTP_RATELIMIT, arena_copy(r->arena, buf_str(&text)));
+    buf_free(&text);
+    return ok;
+}
+
+bool reply_limit_fields(struct request *r)
+{
+    uint64_t wait_s = r->is_refused_by_limit ? r->wait_s : 0;
+
+    return add_reported(r, wait_s) && (!r->config->limits.ietf_headers || add_ietf(r)) &&
+           (!r->is_refused_by_limit || reply_field(r, HTTP_RETRY_AFTER, reply_number(r, wait_s)));
+}
+
+enum step reply_limited(struct request *r)
+{
+    const struct limit_window *window = &r->limits.windows[r->limits.worst];
+    struct str period = limit_period_name(window->window);
+    struct str tier = r->who.caller.tier->name;
+    struct buf extra = buf_new(2048);
+    struct str message, members = STR_NONE;
+
+    r->wait_s = retry_after_s(r);
+    message = arena_printf(r->arena, "Limit of %" PRIu64 " requests per %.*s is used up; try again in %" PRIu64 " s.",
+                           window->limit, STR_ARG(period), r->wait_s);
+    if (buf_addf(&extra, "\"limit\":%" PRIu64 ",\"period\":", window->limit) && buf_add_json(&extra, period) &&
+        buf_addf(&extra, ",\"reset_time\":%" PRIu64 ",\"retry_after\":%" PRIu64 ",\"tier\":",
+                 (uint64_t)(loop_wall_us(r->context->loop) / 1000000) + r->wait_s, r->wait_s) &&
+        buf_add_json(&extra, tier))
+        members = arena_copy(r->arena, buf_str(&extra));
+    buf_free(&extra);
+    if (members.ptr == NULL || message.ptr == NULL)
+        return reply_out_of_memory(r);
+    return reply_problem(r, 429, "rate_limited", message.ptr, members);
+}
+
+/* ---- GET /system/rate-limit/status ---- */
+
+static bool write_window(struct buf *out, const struct limit_window *window, int64_t wall_s, bool delta)
+{
+    uint64_t reset_s = seconds_up(window->reset_us) + (delta ? 0 : (uint64_t)wall_s);
+
+    return buf_add_json(out, window->window->name) &&
+           buf_addf(out, ":{\"limit\":%" PRIu64 ",\"remaining\":%" PRIu64 ",\"reset\":%" PRIu64 "}", window->limit,
+                    window->remaining, reset_s);
+}
+
+bool request_write_limit_status(const struct request_rules *rules, const struct request_shared *shared,
+                                const struct caller *caller, struct limit_time now, struct buf *out)
+{
+    struct limit_policy policy = {&caller->tier->windows, limit_key(caller->hash, 0, STR_NONE)};
+    struct limit_state state;
+
+    limit_take(shared->limiter, &policy, 1, 0, now, &state);
+    if (!buf_addf(out, "{\"client\":") || !buf_add_json(out, caller->name) || !buf_addf(out, ",\"tier\":") ||
+        !buf_add_json(out, caller->tier->name) || !buf_addf(out, ",\"windows\":{"))
+        return false;
+    for (uint32_t i = 0; i < state.count; i++)
+        if ((i > 0 && !buf_add_char(out, ',')) ||
+            !write_window(out, &state.windows[i], now.wall_us / 1000000, rules->config->limits.reset_is_delta))
+            return false;
+    return buf_addf(out, "}}\n");
+}

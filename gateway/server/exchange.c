@@ -1,0 +1,226 @@
+/* exchange.c - libmicrohttpd's callbacks, in the order in which they come (library-facts §7).
+ *
+ * URI: a request is born, with the raw target. First call: the head is validated; a request
+ * with a body is walked on here, because no answer can be queued once body bytes have
+ * come. Body calls: bytes move to the request, and the connection sleeps while it is full.
+ * Final call: a request without a body is walked on here, because an answer queued earlier
+ * would close the connection. Completed: the request is finished, exactly once.
+ * Owner's thread. */
+#include "server/server_priv.h"
+
+#include <string.h>
+
+#define DISCARD_BYTES (256 * 1024) /* of a refused body, so that the client reads our answer before it sees a reset */
+
+static struct connection *connection_of(struct MHD_Connection *mhd)
+{
+    return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+void exchange_connection(void *arg, struct MHD_Connection *mhd, void **state, enum MHD_ConnectionNotificationCode code)
+{
+    struct server *server = arg;
+    struct connection *c;
+
+    switch (code) {
+    case MHD_CONNECTION_NOTIFY_STARTED:
+        c = server->adding;
+        CHECK(c != NULL); /* connections come from accept.c only */
+        server->adding = NULL;
+        *state = c;
+        connection_started(c, mhd);
+        break;
+    case MHD_CONNECTION_NOTIFY_CLOSED:
+        c = *state;
+        *state = NULL;
+        if (c != NULL)
+            connection_free(c);
+        break;
+    }
+}
+
+static void wake(void *arg)
+{
+    connection_resume(arg);
+}
+
+static const struct request_io io = {wake};
+
+void *exchange_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
+{
+    struct server *server = arg;
+    struct connection *c = connection_of(mhd);
+
+    c->stage = STAGE_NEW;
+    c->raw_target = uri;
+    c->request_started_us = loop_now_us(server->loop);
+    c->bytes_in = c->bytes_out = 0;
+    connection_phase(c, PHASE_HEADER);
+    c->request = request_new(server->context, &io, c);
+    return c;
+}
+
+static enum MHD_Result suspend(struct connection *c, enum phase phase)
+{
+    connection_phase(c, phase);
+    connection_suspend(c);
+    return MHD_YES;
+}
+
+static enum MHD_Result queue(struct connection *c)
+{
+    c->stage = STAGE_QUEUED;
+    connection_phase(c, PHASE_WRITE);
+    return response_queue(c);
+}
+
+/* ---- first call ---- */
+
+static enum MHD_Result walk_head(struct connection *c)
+{
+    switch (request_run(c->request)) {
+    case REQUEST_WAITS:
+        return suspend(c, PHASE_THINK);
+    case REQUEST_WANTS_BODY:
+        c->stage = STAGE_BODY;
+        connection_phase(c, PHASE_BODY);
+        return MHD_YES;
+    case REQUEST_ANSWERS:
+    case REQUEST_GOES_ON:
+        break;
+    }
+    return queue(c);
+}
+
+static enum MHD_Result first_call(struct connection *c, const char *method, const char *version)
+{
+    struct request_arrival arrival = {
+        .peer = str_of(c->peer),
+        .is_tls = c->listener->daemon != c->server->plain,
+        .is_admin = c->server->is_admin,
+        .started_us = c->request_started_us,
+    };
+
+    if (!head_collect(c, method, version, &arrival.has_hidden_bytes))
+        return MHD_NO;
+    if (request_check(c->request, &arrival) == REQUEST_ANSWERS)
+        return queue(c);
+    if (!request_has_body(c->request)) {
+        c->stage = STAGE_FINAL;
+        connection_phase(c, PHASE_THINK);
+        return MHD_YES;
+    }
+    c->stage = STAGE_HEAD;
+    return walk_head(c);
+}
+
+/* ---- body calls ---- */
+
+static enum MHD_Result body_call(struct connection *c, const char *upload, size_t *upload_size)
+{
+    ptrdiff_t taken;
+
+    if (c->raw_answered) {
+        c->bytes_in += *upload_size;
+        *upload_size = 0;
+        return c->bytes_in - c->raw_mark > DISCARD_BYTES ? MHD_NO : MHD_YES;
+    }
+    taken = request_body(c->request, str_at(upload, *upload_size));
+    if (taken == REQUEST_BODY_REFUSED) {
+        response_raw(c);
+        c->raw_mark = c->bytes_in;
+        *upload_size = 0;
+        connection_phase(c, PHASE_HEADER); /* not for ever */
+        return MHD_YES;
+    }
+    c->bytes_in += (uint64_t)taken;
+    *upload_size -= (size_t)taken;
+    if (*upload_size > 0)
+        return suspend(c, PHASE_BODY);
+    connection_phase(c, PHASE_BODY);
+    return MHD_YES;
+}
+
+/* ---- final call ---- */
+
+static enum MHD_Result final_call(struct connection *c)
+{
+    if (c->stage == STAGE_BODY) {
+        if (c->raw_answered)
+            return MHD_NO;
+        c->stage = STAGE_FINAL;
+        request_body_end(c->request);
+    }
+    switch (request_run(c->request)) {
+    case REQUEST_WAITS:
+        return suspend(c, PHASE_THINK);
+    case REQUEST_WANTS_BODY: /* the body is in */
+    case REQUEST_GOES_ON:
+        return MHD_NO;
+    case REQUEST_ANSWERS:
+        break;
+    }
+    return queue(c);
+}
+
+enum MHD_Result exchange_handle(void *arg, struct MHD_Connection *mhd, const char *url, const char *method,
+                                const char *version, const char *upload, size_t *upload_size, void **state)
+{
+    struct connection *c = *state;
+
+    (void)arg;
+    (void)url;
+    (void)mhd;
+    if (c == NULL || c->request == NULL || c->is_cut || (c->is_gone && c->stage != STAGE_NEW))
+        return MHD_NO;
+    switch (c->stage) {
+    case STAGE_NEW:
+        return first_call(c, method, version);
+    case STAGE_HEAD:
+        return walk_head(c);
+    case STAGE_BODY:
+        return *upload_size > 0 ? body_call(c, upload, upload_size) : final_call(c);
+    case STAGE_FINAL:
+        return final_call(c);
+    case STAGE_QUEUED:
+        break;
+    }
+    return MHD_NO;
+}
+
+/* ---- the end ---- */
+
+static enum request_outcome outcome_of(const struct connection *c, enum MHD_RequestTerminationCode code)
+{
+    if (c->raw_answered || (code == MHD_REQUEST_TERMINATED_COMPLETED_OK && !c->is_short))
+        return REQUEST_DONE;
+    if (c->is_cut || c->is_short)
+        return REQUEST_CUT;
+    return REQUEST_CLIENT_LEFT;
+}
+
+void exchange_completed(void *arg, struct MHD_Connection *mhd, void **state, enum MHD_RequestTerminationCode code)
+{
+    struct connection *c = *state;
+
+    (void)arg;
+    (void)mhd;
+    *state = NULL;
+    if (c == NULL)
+        return;
+    if (c->request != NULL && c->stage == STAGE_NEW && !c->is_cut && !c->is_gone &&
+        code == MHD_REQUEST_TERMINATED_WITH_ERROR) {
+        struct request_arrival arrival = {
+            .peer = str_of(c->peer), .is_admin = c->server->is_admin, .started_us = c->request_started_us};
+
+        request_refused_by_library(c->request, &arrival);
+        c->raw_answered = true;
+    }
+    request_finish(&c->request, outcome_of(c, code), c->bytes_in, c->bytes_out);
+    c->served++;
+    c->raw_target = NULL;
+    c->stage = STAGE_NEW;
+    c->is_short = false;
+    if (!c->raw_answered)
+        connection_phase(c, PHASE_IDLE);
+}

@@ -1,0 +1,199 @@
+/* server.c - one thread's server: its daemons, its place in the turn, its end.
+ *
+ * Resumes of a turn are collected and done in one hook; then each daemon runs once, last
+ * in the turn, because only then is everything decided that this turn brought
+ * (library-facts §2.2). Owner's thread. */
+#include "server/server_priv.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void on_epoll(void *arg, int fd, int ready)
+{
+    (void)arg; /* the turn's hook runs every daemon: being awake is enough */
+    (void)fd;
+    (void)ready;
+}
+
+static void do_resumes(void *arg)
+{
+    struct server *server = arg;
+    struct connection *c = server->resumes;
+
+    server->resumes = NULL;
+    while (c != NULL) {
+        struct connection *next = c->next_resume;
+
+        c->is_resuming = false;
+        c->is_suspended = false;
+        MHD_resume_connection(c->mhd);
+        c = next;
+    }
+}
+
+static void run_daemon(struct server *server, struct MHD_Daemon *daemon)
+{
+    MHD_UNSIGNED_LONG_LONG wait_ms;
+
+    if (daemon == NULL)
+        return;
+    (void)MHD_run(daemon);
+    if (MHD_get_timeout(daemon, &wait_ms) == MHD_YES)
+        loop_wait_at_most(server->loop, (uint64_t)wait_ms * 1000);
+}
+
+static void run_daemons(void *arg)
+{
+    struct server *server = arg;
+
+    tls_is_running(server);
+    run_daemon(server, server->plain);
+    for (uint32_t i = 0; i < server->listener_count; i++)
+        if (server->listeners[i].daemon != server->plain)
+            run_daemon(server, server->listeners[i].daemon);
+    if (server->resumes != NULL)
+        loop_wait_at_most(server->loop, 0);
+}
+
+static struct watch *watch_daemon(struct server *server, struct MHD_Daemon *daemon)
+{
+    int fd = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+
+    (void)MHD_run(daemon);
+    return watch_start(server->loop, fd, WATCH_READ, on_epoll, server);
+}
+
+struct server *server_new(struct loop *loop, struct request_context *context, struct server_counts *counts, bool is_admin,
+                          struct fail *why)
+{
+    struct server *server = calloc(1, sizeof(*server));
+
+    if (server == NULL) {
+        fail_set(why, "out of memory");
+        return NULL;
+    }
+    server->loop = loop;
+    server->context = context;
+    server->counts = counts;
+    server->is_admin = is_admin;
+    server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    server->active = metrics_cell(request_context_sheet(context), M_CONNECTIONS_ACTIVE);
+    server->accept_pause.fn = accept_resume;
+    server->accept_pause.arg = server;
+    server->resume_hook = (struct turn_hook){do_resumes, server, NULL};
+    server->run_hook = (struct turn_hook){run_daemons, server, NULL};
+    turn_add(loop, TURN_RESUME, &server->resume_hook);
+    turn_add(loop, TURN_SERVER, &server->run_hook);
+    server->plain = daemon_start(server, false, why);
+    if (server->plain == NULL || (server->plain_epoll = watch_daemon(server, server->plain)) == NULL)
+        server_free(&server);
+    return server;
+}
+
+void server_use_tls(struct server *server, struct server_tls *tls)
+{
+    server_tls_release(&server->tls);
+    server->tls = server_tls_hold(tls);
+}
+
+bool server_add(struct server *server, int fd, const struct listen_config *listen, struct fail *why)
+{
+    struct listener *listener = &server->listeners[server->listener_count];
+
+    if (server->listener_count == SERVER_MAX_LISTENERS)
+        return fail_set(why, "more than %d listeners", SERVER_MAX_LISTENERS);
+    *listener = (struct listener){.server = server, .config = *listen, .fd = fd, .daemon = server->plain};
+    if (listen->tls.count > 0) {
+        listener->daemon = daemon_start(server, true, why);
+        if (listener->daemon == NULL)
+            return false;
+        listener->epoll = watch_daemon(server, listener->daemon);
+    }
+    server->listener_count++;
+    listener->watch = watch_start(server->loop, fd, WATCH_READ, listener_ready, listener);
+    if (listener->watch == NULL || (listen->tls.count > 0 && listener->epoll == NULL))
+        return fail_set(why, "out of memory");
+    return true;
+}
+
+void server_stop_accepting(struct server *server)
+{
+    for (uint32_t i = 0; i < server->listener_count; i++) {
+        struct listener *listener = &server->listeners[i];
+
+        if (listener->fd < 0)
+            continue;
+        listener_ready(listener, listener->fd, WATCH_READ); /* what waits in the queue is still served */
+        watch_stop(&listener->watch);
+        close(listener->fd);
+        listener->fd = -1;
+    }
+}
+
+void server_close_idle(struct server *server)
+{
+    struct connection *next;
+
+    for (struct connection *c = server->connections; c != NULL; c = next) {
+        next = c->next;
+        if (c->request == NULL)
+            connection_cut(c);
+    }
+}
+
+uint32_t server_connections(const struct server *server)
+{
+    return server->connection_count;
+}
+
+void server_abort(struct server *server)
+{
+    struct connection *next;
+
+    server->is_aborting = true;
+    for (struct connection *c = server->connections; c != NULL; c = next) {
+        next = c->next;
+        connection_cut(c);
+    }
+}
+
+void server_free(struct server **server)
+{
+    struct server *old = *server;
+
+    *server = NULL;
+    if (old == NULL)
+        return;
+    CHECK(old->connection_count == 0); /* the library aborts when a suspended connection is left */
+    server_stop_accepting(old);
+    for (uint32_t i = 0; i < old->listener_count; i++) {
+        struct listener *listener = &old->listeners[i];
+
+        watch_stop(&listener->epoll);
+        if (listener->daemon != old->plain)
+            MHD_stop_daemon(listener->daemon);
+    }
+    watch_stop(&old->plain_epoll);
+    if (old->plain != NULL)
+        MHD_stop_daemon(old->plain);
+    deadline_clear(old->loop, &old->accept_pause);
+    turn_remove(old->loop, TURN_RESUME, &old->resume_hook);
+    turn_remove(old->loop, TURN_SERVER, &old->run_hook);
+    if (old->spare_fd >= 0)
+        close(old->spare_fd);
+    server_tls_release(&old->tls);
+    free((void *)old->by_fd);
+    free(old);
+}
+
+const char *server_library_version(void)
+{
+    return MHD_get_version();
+}
+
+const char *server_library_lacks(void)
+{
+    return MHD_VERSION < 0x01000000 ? "an answer to HEAD or 304 of unknown length closes the connection" : "";
+}
