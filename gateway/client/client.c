@@ -146,6 +146,7 @@ static void on_turn_end(void *arg)
     struct client *client = arg;
 
     client->is_kicked = false;
+    deadline_clear(client->loop, &client->wake);
     client->is_kicking = true;
     client->has_called_back = false;
     keep_pool_size(client);
@@ -164,6 +165,15 @@ void client_kick(struct client *client)
         return;
     client->is_kicked = true;
     loop_at_turn_end(client->loop, &client->kick);
+    if (!deadline_set(client->loop, &client->wake, loop_now_us(client->loop)))
+        loop_wait_at_most(client->loop, 0);
+}
+
+/* Asked for between two runs of the loop, the turn whose end is meant has not begun: this
+ * deadline keeps the loop from waiting first. Within a turn it is cleared before it matters. */
+static void on_wake(void *arg)
+{
+    (void)arg;
 }
 
 static void on_sweep(void *arg)
@@ -213,6 +223,7 @@ struct client *client_new(struct loop *loop, const struct client_options *option
     client->options = *options;
     client->deferred_tail = &client->deferred;
     client->timer = (struct deadline){.fn = on_timer, .arg = client};
+    client->wake = (struct deadline){.fn = on_wake};
     client->sweep = (struct deadline){.fn = on_sweep, .arg = client};
     client->at_client = (struct turn_hook){.fn = on_turn_client, .arg = client};
     client->at_deferred = (struct turn_hook){.fn = on_turn_deferred, .arg = client};
@@ -255,6 +266,7 @@ void client_free(struct client **client)
     connection_free_all(dying);
     deadline_clear(dying->loop, &dying->timer);
     deadline_clear(dying->loop, &dying->sweep);
+    deadline_clear(dying->loop, &dying->wake);
     turn_remove(dying->loop, TURN_CLIENT, &dying->at_client);
     turn_remove(dying->loop, TURN_DEFERRED, &dying->at_deferred);
     curl_global_cleanup();

@@ -84,7 +84,7 @@ struct client {
     struct loop *loop;
     struct client_options options;
     CURLM *multi;
-    struct deadline timer, sweep;
+    struct deadline timer, sweep, wake;
     bool is_timer_due, has_ends; /* libcurl wants a call now; some transfer may have ended */
     bool has_called_back;        /* since the turn's hooks ran */
     struct turn_hook at_client, at_deferred;
