@@ -27,6 +27,7 @@ struct limit_window {
     uint64_t remaining;     /* requests left before a denial */
     uint64_t reset_us;      /* until the current period ends (bucket: full again) */
     uint64_t retry_us;      /* when this window refuses: until it would allow; else 0 */
+    uint64_t next_us;       /* when nothing remains: until one request would be allowed; else 0 */
     bool refuses;
 };
 #define LIMIT_MAX_WINDOWS (2 * CONFIG_MAX_WINDOWS)

@@ -1,0 +1,119 @@
+/* limit_priv.h - what the files of this room share: the pure arithmetic of one
+ * window, and the table that keeps records.
+ *
+ * A record is the state of one window, at most five words. A slot is one cache line:
+ * 96 bits of the key, up to three records and what eviction needs. A policy whose windows do
+ * not fit one slot (bucket and two sliding windows do) is spread over several *parts*, slots of
+ * their own in the same shard under keys derived from the first: no second table, no
+ * pointers, and the common policy pays nothing for the rare one. */
+#ifndef GATEWAY_LIMIT_PRIV_H
+#define GATEWAY_LIMIT_PRIV_H
+#include "limit/limit.h"
+
+#include <pthread.h>
+
+/* ---- window.c: one window, pure ---- */
+
+enum { RECORD_WORDS = 5, STRICT_SLICES = 8 };
+
+/* All zero is "never used", for every kind. */
+union window_record {
+    uint64_t words[RECORD_WORDS];
+    struct {
+        uint64_t tat_ns; /* theoretical arrival time: when the bucket is full again */
+    } bucket;
+    struct {
+        uint64_t start_us; /* of the current window; meaningless while both counts are 0 */
+        uint32_t current, previous;
+    } sliding;
+    struct {
+        uint64_t start_us; /* monotonic; of a calendar window wall time */
+        uint64_t count;
+    } fixed;
+    struct {
+        uint32_t index;                     /* of the newest slice, modulo 2^32 */
+        uint32_t counts[STRICT_SLICES + 1]; /* newest first */
+    } strict;
+};
+_Static_assert(sizeof(union window_record) == RECORD_WORDS * sizeof(uint64_t), "five words");
+
+/* How many words a record of this kind has. */
+uint32_t window_words(enum window_kind kind);
+/* Most requests at one moment: the limit, of a bucket its burst. */
+uint64_t window_capacity(const struct window_config *window);
+/* Lets time pass: everything below wants a rolled record. A `now` that lies a little before the
+ * record's own time (another worker's clock was read later) counts as that time. */
+void window_roll(const struct window_config *window, union window_record *record,
+                 struct limit_time now);
+bool window_allows(const struct window_config *window, const union window_record *record,
+                   uint64_t cost, struct limit_time now);
+void window_add(const struct window_config *window, union window_record *record, uint64_t cost,
+                struct limit_time now);
+void window_give_back(const struct window_config *window, union window_record *record,
+                      uint64_t cost, struct limit_time now);
+/* Microseconds until `cost` would be allowed if nobody else asks; 0: now. A cost over the
+ * capacity is never allowed: one period is said then. */
+uint64_t window_wait_us(const struct window_config *window, const union window_record *record,
+                        uint64_t cost, struct limit_time now);
+/* Microseconds until the record says the same as one never used. */
+uint64_t window_idle_us(const struct window_config *window, const union window_record *record,
+                        struct limit_time now);
+/* Fills everything but `refuses` and `retry_us`. */
+void window_describe(const struct window_config *window, const union window_record *record,
+                     struct limit_time now, struct limit_window *out);
+
+/* ---- calendar.c ---- */
+struct calendar_span {
+    uint64_t start_us, end_us; /* wall, UTC */
+};
+/* The month that holds wall_us; for a period of at most a day, the span aligned to it. */
+struct calendar_span calendar_span(int64_t period_ms, int64_t wall_us);
+
+/* ---- table.c: slots in shards ---- */
+
+enum { SLOT_RECORDS = 3, KEY_WORDS = 3 };
+
+struct limit_slot {
+    uint32_t key[KEY_WORDS];
+    uint32_t idle_stamp; /* table_stamp() from which on dropping it loses nothing; 0: empty */
+    uint16_t tag[SLOT_RECORDS]; /* which windows the words belong to; 0: none */
+    uint16_t load;              /* the fullest window's used share when last written, of 65535 */
+    uint64_t words[RECORD_WORDS];
+};
+_Static_assert(sizeof(struct limit_slot) == 64, "one cache line");
+
+struct limit_shard {
+    pthread_mutex_t lock;
+    struct limit_slot *slots; /* owned */
+    uint64_t slot_count;      /* a power of two */
+    uint64_t count, cap;
+    uint64_t changes; /* grows whenever a pointer to a slot may have become wrong */
+    uint64_t evicted_idle, evicted_busy;
+} __attribute__((aligned(64)));
+
+struct limiter {
+    struct limit_shard *shards; /* owned */
+    uint32_t shard_count;       /* a power of two */
+    struct hash_key seed;
+};
+
+/* A key as slots hold it, and where it lives. */
+struct table_key {
+    uint32_t word[KEY_WORDS];
+    uint32_t shard;
+};
+struct table_key table_key_of(const struct limiter *limiter, struct hash128 key, uint32_t part);
+/* Seconds of the monotonic clock in the form of idle_stamp. */
+static inline uint32_t table_stamp(uint64_t mono_us)
+{
+    return (uint32_t)(mono_us / 1000000) + 1;
+}
+/* Of a locked shard; NULL: not there. */
+struct limit_slot *table_find(const struct limiter *limiter, const struct table_key *key);
+/* Makes room for a key that is not there: the slot carries the key, the rest is the caller's
+ * to fill. Never fails: at the bound another slot is dropped. The shard is locked. */
+struct limit_slot *table_claim(const struct limiter *limiter, const struct table_key *key,
+                               uint32_t stamp);
+void table_remove(const struct limiter *limiter, uint32_t shard, struct limit_slot *slot);
+
+#endif
