@@ -126,7 +126,7 @@ static bool squeeze(struct str value, struct arena *arena, struct str *out)
                 len--;
         }
         text[len++] = c;
-        after_comma = !is_quoted && c == ',';
+        after_comma = c == ',';
         if (c == '"')
             is_quoted = !is_quoted;
         else if (is_quoted && c == '\\' && i + 1 < value.len)
