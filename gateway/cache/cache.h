@@ -12,6 +12,7 @@
 
 struct cache;
 struct cache *cache_new(uint64_t memory_bytes, uint64_t max_object_bytes, const struct hash_key *seed) MUST_USE;
+/* After the fills have ended and the loops have stopped. Entries still held elsewhere stay readable (and the cache's own memory with them). */
 void cache_free(struct cache **cache);
 void cache_resize(struct cache *cache, uint64_t memory_bytes, uint64_t max_object_bytes);
 
@@ -24,6 +25,7 @@ struct cache_key {
     struct str url;       /* "host" + target as it is sent upstream, after the key's query rules; arena */
     struct str host, path, query; /* host in lower case; path normalised: what globs and tags match; query as in url, ptr NULL: none */
     struct str user;      /* tag of the per-user entry ("key:acme"), or empty */
+    uint64_t url_hash;    /* of path and query: every host, scheme, user and variant of one URL lives in one shard */
 };
 struct cache_key_parts {
     bool is_tls;
@@ -89,7 +91,7 @@ struct cache_entry *cache_freshen(struct cache *cache, struct cache_entry *old, 
 struct fill;
 struct fill_reader;
 typedef void fill_fn(void *arg);
-/* room(arg): on the writer's loop, when bytes may be written again after fill_write() said no, and whenever the last reader has
+/* Call the writer's functions from callbacks of its loop. room(arg): there too, when bytes may be written again after fill_write() said no, and whenever the last reader has
  * left (then fill_readers() is 0). Holds itself until fill_end()/fill_fail() and the last reader's leaving. */
 struct fill *fill_new(struct cache *cache, struct loop *loop, fill_fn *room, void *arg) MUST_USE;
 struct fill_head {
@@ -109,7 +111,7 @@ void fill_trailers(struct fill *fill, const struct http_fields *fields); /* copi
  * use `*fill` any more (cleared). True when it was stored. */
 bool fill_end(struct fill **fill);
 void fill_fail(struct fill **fill);   /* cut: readers get an error; nothing is stored */
-uint32_t fill_readers(const struct fill *fill);
+uint32_t fill_readers(struct fill *fill);
 bool fill_is_storing(const struct fill *fill);
 
 /* wake(arg) on the reader's loop when there is something new; once until the next fill_read(). NULL: out of memory. Before
@@ -122,6 +124,8 @@ ptrdiff_t fill_read(struct fill_reader *reader, char *to, size_t room); /* bytes
 /* The whole body, when all of it is there already (storing, or it fits the ring): lets a small answer leave in one piece. Borrowed until fill_detach(). */
 bool fill_reader_whole(struct fill_reader *reader, struct str *body);
 const struct http_fields *fill_reader_trailers(const struct fill_reader *reader); /* after FILL_END; NULL: none */
+/* Do the request's values of the answer's Vary fields equal those of the request that fetches it? True without Vary. */
+bool fill_reader_fits(const struct fill_reader *reader, const struct http_fields *request, bool normalize_vary, struct arena *arena);
 void fill_detach(struct fill_reader **reader); /* silent from now on; NULL is fine */
 
 /* ---- collapse: many misses, one fetch ---- */
@@ -136,29 +140,26 @@ enum flight_outcome {
     FLIGHT_RETRY, /* look up again: the entry is fresh now, or the leader failed */
     FLIGHT_GO     /* the answer is not for sharing: fetch for yourself */
 };
-/* A follower's place in the queue; embedded in the request. */
+/* A follower's place in the queue; embedded in the request, which may be freed right after flight_leave(). */
+struct flight_ticket;
 struct flight_wait {
     struct loop *loop;
     void (*told)(void *arg, enum flight_outcome outcome, struct fill_reader *reader); /* on `loop`, once */
-    fill_fn *wake; /* for the reader that told() may bring */
+    fill_fn *wake; /* for the reader that told() may bring; never before told() */
     void *arg;
-    struct post post; /* from here on the cache's own */
-    struct flight *flight;
-    struct flight_wait *next, *previous;
-    struct fill_reader *reader;
-    enum flight_outcome outcome;
-    uint8_t state;
+    struct flight_ticket *ticket; /* the cache's own; NULL while it is not waiting */
 };
-/* The set-aside lasts 10 s for a key whose answer could not be shared. */
+/* The set-aside lasts 10 s for a key whose answer could not be shared. FLIGHT_LEAD: *lead is the caller's to close; look the key up
+ * once more first, because the flight before may have ended between the lookup and this call. `wait` is used by a follower alone. */
 enum flight_role cache_join(struct cache *cache, const struct cache_key *key, uint64_t now_us, struct flight_wait *wait, struct flight **lead) MUST_USE;
 /* A follower gives up waiting; told() will not come. Its own loop's thread only. Fine when it is not waiting. */
 void flight_leave(struct flight_wait *wait);
-/* The leader's answer may be shared: followers (and those who come until it ends) read this fill. `vary_key` (copied) are the
- * leader's selecting values under `vary_names`; a follower compares with its own before it reads. */
+/* The leader's answer may be shared (after fill_begin() with an intent that holds: fill_is_storing()): followers, and those who come
+ * until it ends, read this fill. Each asks fill_reader_fits() before it reads. */
 void flight_open(struct flight *flight, struct fill *fill);
 /* Ends it (clears the pointer): RETRY or GO for those still waiting. GO sets the key aside when set_aside. NULL is fine. */
 void flight_close(struct flight **flight, enum flight_outcome outcome, bool set_aside, uint64_t now_us);
-uint32_t flight_followers(const struct flight *flight);
+uint32_t flight_followers(struct flight *flight); /* still waiting; those who read are fill_readers() */
 
 /* ---- purge ---- */
 struct purge {
@@ -175,7 +176,7 @@ struct purge_result {
 };
 /* Blocking walk in short steps: for the main thread (admin). Entries purged are gone for every lookup that begins after it returns. */
 void cache_purge(struct cache *cache, const struct purge *purge, uint64_t now_us, struct arena *arena, struct purge_result *result);
-/* For a worker, after a successful unsafe request: O(1) or a bounded list of bans for globs; effective at once, memory is reclaimed by
+/* For a worker, after a successful unsafe request; path normalised, query as the key's rules leave it: O(1) or a bounded list of bans for globs; effective at once, memory is reclaimed by
  * cache_sweep(). */
 void cache_invalidate_url(struct cache *cache, struct str host, struct str path_and_query);
 void cache_invalidate_glob(struct cache *cache, struct str host, struct str glob);

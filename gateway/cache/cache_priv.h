@@ -1,0 +1,242 @@
+/* cache_priv.h - what the files of cache/ know of each other.
+ *
+ * The index is 64 shards, chosen by the hash of path and query. A shard's mutex
+ * guards its tables, its queues and every field of an entry that stands under
+ * "shard lock" below; the rest of an entry never changes, or is atomic. No thread
+ * holds two locks of the index at once, and entries are freed with none held.
+ *
+ * Budget: what is allocated is charged first (budget_take) and given back when it
+ * is freed, not when it leaves the index: an evicted body that is still being sent
+ * is memory too. */
+#ifndef GATEWAY_CACHE_PRIV_H
+#define GATEWAY_CACHE_PRIV_H
+#include "cache/cache.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    SHARDS = 64,
+    MAX_VARIANTS = 16,
+    MAX_TAGS = 128,
+    MAX_BANS = 1000,
+    MAX_ROUTES = 4096,      /* names that are counted apart */
+    MAX_VARY_BYTES = 16384, /* longer selecting values are not stored */
+    FLIGHT_SHARDS = 64,
+    FLIGHT_BUCKETS = 64,
+    ASIDE_SLOTS = 64,  /* each flight shard */
+    URL_SLOTS = 16384, /* latest purge of the URLs that hash there */
+    TAG_SLOTS = 4096,  /* the same of tags */
+    INDEX_COST = 96    /* an entry's share of hash tables and ghost, charged with it */
+};
+
+/* A counted, charged piece of body, shared by an entry, its freshened successor and readers. */
+struct block {
+    atomic_uint refs;
+    struct cache *cache;
+    size_t charged, size;
+    char bytes[];
+};
+
+/* One name's counters; never freed before the cache. */
+struct route_stats {
+    _Atomic(struct route_stats *) next;
+    _Atomic uint64_t entries, bytes, evictions, stores, invalidations;
+    size_t name_len;
+    char name[];
+};
+
+/* An entry's place in the chain of one tag bucket. */
+struct tag_link {
+    struct tag_link *next, **back; /* shard lock; back NULL: not linked */
+    struct cache_entry *entry;
+    struct str text;
+    uint64_t hash;
+};
+
+enum queue_kind { QUEUE_SMALL, QUEUE_MAIN };
+
+struct cache_entry {
+    struct cache_meta meta;
+    struct str key, vary_names, vary_key;
+    struct hash128 hash;
+    uint64_t stamp; /* purge sequence at the fetch's start */
+
+    atomic_uint refs, hits;
+    _Atomic uint8_t frequency; /* 0..3, for eviction */
+    atomic_bool is_soft_purged;
+    _Atomic uint64_t checked; /* bans up to this sequence do not cover it */
+
+    struct cache *cache;
+    struct block *body; /* NULL: empty */
+    struct route_stats *route;
+    size_t charged;
+    uint64_t url_hash;
+    struct str label; /* "host/path?query", of which host, path and path_query are parts */
+    struct str host, path, path_query, user;
+    struct tag_link *tags;
+    uint32_t tag_count;
+
+    /* shard lock */
+    bool is_linked;
+    uint8_t queue;                /* enum queue_kind */
+    struct cache_entry *next_key; /* of the newest variant: the bucket's next key */
+    struct cache_entry *older;    /* variant of the same key */
+    struct cache_entry *url_next, **url_back;
+    struct cache_entry *queue_newer, *queue_older;
+};
+
+struct queue {
+    struct cache_entry *newest, *oldest;
+    uint64_t bytes;
+    uint32_t count;
+};
+
+/* Fingerprints of keys that left, with the moment on a clock of departures. */
+struct ghost {
+    struct ghost_slot {
+        uint32_t fingerprint, at;
+    } * slots;
+    uint32_t room, clock; /* room: a power of two, or 0 */
+};
+
+struct shard {
+    _Alignas(64) pthread_mutex_t lock;
+    struct cache_entry **keys; /* newest variants by key hash */
+    struct cache_entry **urls; /* every entry by url hash */
+    struct tag_link **tags;
+    uint32_t buckets, tag_buckets; /* powers of two, or 0 */
+    uint32_t entries, tag_links;
+    uint32_t walkers; /* the tables keep their size while somebody walks */
+    uint64_t bytes;
+    struct queue queues[2];
+    struct ghost ghost;
+};
+
+struct ban {
+    uint64_t seq, made_us, hash;
+    bool is_soft;
+    struct str host, glob; /* behind the struct */
+};
+struct bans {
+    pthread_rwlock_t lock;
+    struct ban *at[MAX_BANS];
+    uint32_t count;
+    _Atomic uint64_t newest; /* entries checked up to here need no look */
+    _Atomic uint64_t floor;  /* entries checked less far than this are gone */
+};
+
+struct flight_shard {
+    pthread_mutex_t lock;
+    struct flight *buckets[FLIGHT_BUCKETS];
+    struct aside {
+        struct hash128 hash;
+        uint64_t until_us;
+    } asides[ASIDE_SLOTS];
+};
+
+struct fill_home;
+
+struct cache {
+    struct hash_key seed;
+    _Atomic uint64_t limit, max_object, charged;
+    _Atomic uint64_t seq; /* of purges */
+    _Atomic uint64_t evictions, stores, invalidations, collapsed;
+    atomic_uint next_victim;
+    struct bans bans;
+    _Atomic uint64_t url_slots[URL_SLOTS], tag_slots[TAG_SLOTS];
+    _Atomic(struct route_stats *) routes;
+    pthread_mutex_t routes_lock; /* appending */
+    _Atomic(struct fill_home *) homes;
+    pthread_mutex_t homes_lock; /* appending */
+    pthread_mutex_t sweep_lock;
+    uint32_t sweep_shard, sweep_bucket;
+    uint64_t sweep_began_seq;
+    struct shard shards[SHARDS];
+    struct flight_shard flights[FLIGHT_SHARDS];
+};
+
+/* A mark only rises. */
+static inline void mark_raise(_Atomic uint64_t *mark, uint64_t seq)
+{
+    uint64_t now = atomic_load(mark);
+
+    while (now < seq && !atomic_compare_exchange_weak(mark, &now, seq))
+        continue;
+}
+
+/* ---- key.c ---- */
+uint64_t url_hash_of(const struct cache *cache, struct str path, struct str query);
+uint64_t tag_hash_of(const struct cache *cache, struct str tag);
+/* "user:<user>" is a tag like any other. */
+#define USER_TAG_PREFIX "user:"
+
+/* ---- evict.c: budget and queues ---- */
+/* Charges bytes, evicting for them (first where `url_hash` lives). False: no room can be made. No
+ * lock may be held. */
+bool budget_take(struct cache *cache, size_t bytes, uint64_t url_hash) MUST_USE;
+void budget_give(struct cache *cache, size_t bytes);
+void budget_shrink(struct cache *cache); /* evicts until the limit holds */
+/* Shard lock. A key that left lately goes to the main queue at once. */
+void queue_add(struct shard *shard, struct cache_entry *entry, const struct cache_entry *replaced);
+void queue_remove(struct shard *shard, struct cache_entry *entry);
+
+/* ---- entry.c ---- */
+struct block *block_new(struct cache *cache, size_t size, uint64_t url_hash) MUST_USE;
+struct block *block_hold(struct block *block);
+void block_release(struct block **block);
+/* A draft: everything but the body. NULL: no memory or no budget. */
+struct cache_entry *entry_new(struct cache *cache, int status, const struct http_fields *fields,
+                              const struct cache_intent *intent) MUST_USE;
+void entry_set_body(struct cache_entry *entry, struct block *body,
+                    size_t len);                    /* takes the reference */
+size_t entry_size(const struct cache_entry *entry); /* its own block and the body */
+/* Expired, past every stale window, and too old to be worth validating. */
+bool entry_is_dead(const struct cache_entry *entry, uint64_t now_us);
+void entry_release_list(struct cache_entry *list); /* linked by `older` */
+
+/* ---- index.c ---- */
+struct shard *shard_of(struct cache *cache, uint64_t url_hash);
+/* Puts a whole entry in its place, unless a purge covers it. `instead_of` (may be NULL) must still
+ * be there. */
+bool index_insert(struct cache *cache, struct cache_entry *entry,
+                  const struct cache_entry *instead_of) MUST_USE;
+/* Shard lock. Takes it out of everything and pushes it on *victims (its reference with it). */
+void index_unlink(struct shard *shard, struct cache_entry *entry, struct cache_entry **victims);
+void index_drop(
+    struct cache *cache,
+    struct cache_entry *entry); /* takes the lock; invalidated; fine when it left already */
+
+/* ---- ban.c ---- */
+enum ban_verdict { BAN_CLEAR, BAN_SOFT, BAN_HARD };
+void ban_init(struct bans *bans);
+void ban_free(struct bans *bans);
+void ban_add(struct cache *cache, uint64_t seq, struct str host, struct str glob, bool is_soft);
+void ban_everything(struct cache *cache, uint64_t seq);
+/* Marks the entry as checked, and soft-purged where that is the verdict. */
+enum ban_verdict ban_check(struct cache *cache, struct cache_entry *entry);
+void ban_retire(struct cache *cache, uint64_t up_to_seq, uint64_t now_us);
+/* A glob as people write it: without a leading '/' it may stand anywhere. Copied; ptr NULL: out of
+ * memory. */
+struct str glob_spread(struct str glob, struct arena *arena);
+bool glob_fits(struct str spread, const struct cache_entry *entry);
+
+/* ---- purge.c ---- */
+bool purge_covers(const struct cache *cache,
+                  const struct cache_entry *entry); /* one that came after its stamp */
+
+/* ---- counts.c ---- */
+struct route_stats *route_stats_of(struct cache *cache,
+                                   struct str name); /* NULL: none can be kept */
+void route_stats_free(struct cache *cache);
+void count_add(_Atomic uint64_t *counter, uint64_t n);
+void count_take(_Atomic uint64_t *counter, uint64_t n);
+
+/* ---- fill_home.c ---- */
+void fill_homes_free(struct cache *cache);
+
+/* ---- list.c ---- */
+struct str entry_label(const struct cache_entry *entry,
+                       struct arena *arena); /* "host/path?query [user] {variant}" */
+
+#endif

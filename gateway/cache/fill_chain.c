@@ -1,0 +1,147 @@
+/* fill_chain.c - a body whose length nobody announced: chunks, append-only.
+ *
+ * While the answer may be stored its chunks are charged to the budget as they come
+ * and all of them stay, so that a reader may begin at any time. When it outgrows
+ * max_object, or the budget, it goes on as a stream: nobody new, chunks freed behind
+ * the slowest reader, the writer held at most 64 KiB ahead of it. At the end a whole
+ * one is copied together once; chunks are small at first because most bodies are. */
+#include "cache/fill_priv.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+
+bool chain_is_full(const struct fill *fill)
+{
+    return !fill->is_storing && fill->total - fill_slowest(fill) >= RING_MOST;
+}
+
+static struct chunk *chunk_new(struct fill *fill, size_t size)
+{
+    struct chunk *chunk = malloc(sizeof(*chunk) + size);
+
+    if (chunk == NULL)
+        return NULL;
+    *chunk = (struct chunk){.cache = fill->cache, .start = fill->total, .size = size};
+    if (!fill->is_storing)
+        return chunk; /* bounded by the pace */
+    chunk->charged = malloc_usable_size(chunk) + sizeof(size_t);
+    if (budget_take(fill->cache, chunk->charged, fill->url_hash))
+        return chunk;
+    chunk->charged = 0;
+    pthread_mutex_lock(&fill->lock);
+    fill->is_storing = false;
+    pthread_mutex_unlock(&fill->lock);
+    return chunk;
+}
+
+static void chunk_free(struct chunk *chunk)
+{
+    if (chunk->charged > 0)
+        budget_give(chunk->cache, chunk->charged);
+    free(chunk);
+}
+
+/* As much again as there is, within bounds. */
+static size_t next_size(const struct fill *fill)
+{
+    if (fill->total <= CHUNK_FIRST)
+        return CHUNK_FIRST;
+    if (!fill->is_storing && fill->total > RING_FIRST)
+        return RING_FIRST;
+    return fill->total < CHUNK_MOST ? (size_t)fill->total : CHUNK_MOST;
+}
+
+/* Room behind the last byte; may take a new chunk. */
+static char *chain_room(struct fill *fill, size_t *room)
+{
+    struct chunk *last = fill->last;
+
+    if (last != NULL && fill->total < last->start + last->size) {
+        *room = (size_t)(last->start + last->size - fill->total);
+        return last->bytes + (fill->total - last->start);
+    }
+    last = chunk_new(fill, next_size(fill));
+    if (last == NULL)
+        return NULL;
+    pthread_mutex_lock(&fill->lock);
+    if (fill->last != NULL)
+        fill->last->next = last;
+    else
+        fill->first = last;
+    fill->last = last;
+    pthread_mutex_unlock(&fill->lock);
+    *room = last->size;
+    return last->bytes;
+}
+
+bool chain_append(struct fill *fill, struct str bytes)
+{
+    while (bytes.len > 0) {
+        size_t room;
+        char *to = chain_room(fill, &room);
+
+        if (to == NULL)
+            return false;
+        if (room > bytes.len)
+            room = bytes.len;
+        memcpy(to, bytes.ptr, room);
+        bytes = str_from(bytes, room);
+        pthread_mutex_lock(&fill->lock);
+        fill->total += room;
+        chain_trim(fill);
+        fill_notify_readers(fill);
+        pthread_mutex_unlock(&fill->lock);
+    }
+    return true;
+}
+
+void chain_trim(struct fill *fill)
+{
+    uint64_t slowest;
+
+    if (fill->is_storing)
+        return;
+    slowest = fill_slowest(fill);
+    while (fill->first != fill->last && fill->first->start + fill->first->size <= slowest) {
+        struct chunk *passed = fill->first;
+
+        fill->first = passed->next;
+        fill->is_lost = true; /* its first byte is gone */
+        chunk_free(passed);
+    }
+}
+
+void chain_free(struct fill *fill)
+{
+    while (fill->first != NULL) {
+        struct chunk *chunk = fill->first;
+
+        fill->first = chunk->next;
+        chunk_free(chunk);
+    }
+    fill->last = NULL;
+}
+
+const struct chunk *chain_find(const struct fill *fill, uint64_t offset)
+{
+    const struct chunk *chunk = fill->first;
+
+    while (chunk != NULL && offset >= chunk->start + chunk->size)
+        chunk = chunk->next;
+    return chunk;
+}
+
+struct block *chain_join(struct fill *fill)
+{
+    struct block *block = block_new(fill->cache, (size_t)fill->total, fill->url_hash);
+    size_t len = 0;
+
+    for (struct chunk *chunk = fill->first; block != NULL && chunk != NULL; chunk = chunk->next) {
+        size_t left = (size_t)fill->total - len;
+        size_t part = left < chunk->size ? left : chunk->size;
+
+        memcpy(block->bytes + len, chunk->bytes, part);
+        len += part;
+    }
+    return block;
+}

@@ -1,0 +1,360 @@
+/* index.c - 64 shards of hash tables from keys, URLs and tags to entries.
+ *
+ * Everything is linked through the entries themselves, so storing allocates nothing
+ * under a lock (but when a table doubles). Variants of one key hang on the newest of
+ * them, and all have the Vary names of the newest: when an origin changes its Vary,
+ * the older ones leave, because the names they were chosen by no longer say who may
+ * have them. A lookup of a URL that does not vary is one lock, one chain, one
+ * comparison of 128 bits and of the key's text. Any thread. */
+#include "cache/cache_priv.h"
+
+#include <stdlib.h>
+
+enum { FIRST_BUCKETS = 16, MOST_BUCKETS = 1 << 24 };
+
+struct shard *shard_of(struct cache *cache, uint64_t url_hash)
+{
+    return &cache->shards[url_hash >> 58];
+}
+_Static_assert(SHARDS == 64, "shard_of() takes the upper six bits");
+
+static struct cache_entry **key_bucket(const struct shard *shard, struct hash128 hash)
+{
+    return &shard->keys[hash.lo & (shard->buckets - 1)];
+}
+
+/* The place of the pointer to the newest variant; it points to NULL when there is none. */
+static struct cache_entry **find_key(const struct shard *shard, struct hash128 hash, struct str key)
+{
+    struct cache_entry **at = key_bucket(shard, hash);
+
+    while (*at != NULL &&
+           ((*at)->hash.lo != hash.lo || (*at)->hash.hi != hash.hi || !str_eq((*at)->key, key)))
+        at = &(*at)->next_key;
+    return at;
+}
+
+/* ---- tables ---- */
+
+static void link_url(struct shard *shard, struct cache_entry *entry)
+{
+    struct cache_entry **bucket = &shard->urls[entry->url_hash & (shard->buckets - 1)];
+
+    entry->url_next = *bucket;
+    entry->url_back = bucket;
+    if (*bucket != NULL)
+        (*bucket)->url_back = &entry->url_next;
+    *bucket = entry;
+}
+
+static void link_tag(struct shard *shard, struct tag_link *tag)
+{
+    struct tag_link **bucket = &shard->tags[tag->hash & (shard->tag_buckets - 1)];
+
+    tag->next = *bucket;
+    tag->back = bucket;
+    if (*bucket != NULL)
+        (*bucket)->back = &tag->next;
+    *bucket = tag;
+}
+
+/* Doubles keys and urls. Without memory the chains grow instead. */
+static void grow_buckets(struct shard *shard)
+{
+    uint32_t old = shard->buckets, count = old > 0 ? old * 2 : FIRST_BUCKETS;
+    struct cache_entry **old_keys = shard->keys, **old_urls = shard->urls;
+    struct cache_entry **keys = calloc(count, sizeof(struct cache_entry *));
+    struct cache_entry **urls = calloc(count, sizeof(struct cache_entry *));
+
+    if (keys == NULL || urls == NULL) {
+        free(keys);
+        free(urls);
+        return;
+    }
+    shard->keys = keys;
+    shard->urls = urls;
+    shard->buckets = count;
+    for (uint32_t i = 0; i < old; i++) {
+        for (struct cache_entry *next, *entry = old_keys[i]; entry != NULL; entry = next) {
+            next = entry->next_key;
+            entry->next_key = *key_bucket(shard, entry->hash);
+            *key_bucket(shard, entry->hash) = entry;
+        }
+        for (struct cache_entry *next, *entry = old_urls[i]; entry != NULL; entry = next) {
+            next = entry->url_next;
+            link_url(shard, entry);
+        }
+    }
+    free(old_keys);
+    free(old_urls);
+}
+
+static void grow_tags(struct shard *shard)
+{
+    uint32_t old = shard->tag_buckets, count = old > 0 ? old * 2 : FIRST_BUCKETS;
+    struct tag_link **old_tags = shard->tags;
+    struct tag_link **tags = calloc(count, sizeof(struct tag_link *));
+
+    if (tags == NULL)
+        return;
+    shard->tags = tags;
+    shard->tag_buckets = count;
+    for (uint32_t i = 0; i < old; i++) {
+        for (struct tag_link *next, *tag = old_tags[i]; tag != NULL; tag = next) {
+            next = tag->next;
+            link_tag(shard, tag);
+        }
+    }
+    free(old_tags);
+}
+
+/* Room for one entry more. False: the very first tables could not be had. */
+static bool make_room(struct shard *shard, const struct cache_entry *entry)
+{
+    bool may_grow = shard->walkers == 0;
+
+    if (shard->buckets == 0 ||
+        (shard->entries >= shard->buckets && may_grow && shard->buckets < MOST_BUCKETS))
+        grow_buckets(shard);
+    if (entry->tag_count > 0 &&
+        (shard->tag_buckets == 0 ||
+         (shard->tag_links >= shard->tag_buckets && may_grow && shard->tag_buckets < MOST_BUCKETS)))
+        grow_tags(shard);
+    return shard->buckets > 0 && (entry->tag_count == 0 || shard->tag_buckets > 0);
+}
+
+/* ---- in and out ---- */
+
+static void unlink_key(struct shard *shard, struct cache_entry *entry)
+{
+    struct cache_entry **newest = find_key(shard, entry->hash, entry->key);
+    struct cache_entry **at = newest;
+
+    if (*newest == entry) {
+        struct cache_entry *older = entry->older;
+
+        if (older != NULL)
+            older->next_key = entry->next_key;
+        *newest = older != NULL ? older : entry->next_key;
+        return;
+    }
+    while (*at != NULL && *at != entry)
+        at = &(*at)->older;
+    CHECK(*at == entry);
+    *at = entry->older;
+}
+
+void index_unlink(struct shard *shard, struct cache_entry *entry, struct cache_entry **victims)
+{
+    CHECK(entry->is_linked);
+    entry->is_linked = false;
+    unlink_key(shard, entry);
+    *entry->url_back = entry->url_next;
+    if (entry->url_next != NULL)
+        entry->url_next->url_back = entry->url_back;
+    for (uint32_t i = 0; i < entry->tag_count; i++) {
+        struct tag_link *tag = &entry->tags[i];
+
+        *tag->back = tag->next;
+        if (tag->next != NULL)
+            tag->next->back = tag->back;
+    }
+    queue_remove(shard, entry);
+    shard->entries--;
+    shard->tag_links -= entry->tag_count;
+    shard->bytes -= entry_size(entry);
+    if (entry->route != NULL) {
+        count_take(&entry->route->entries, 1);
+        count_take(&entry->route->bytes, entry_size(entry));
+    }
+    entry->next_key = NULL;
+    entry->older = *victims;
+    *victims = entry;
+}
+
+void index_drop(struct cache *cache, struct cache_entry *entry)
+{
+    struct shard *shard = shard_of(cache, entry->url_hash);
+    struct cache_entry *victims = NULL;
+
+    pthread_mutex_lock(&shard->lock);
+    if (entry->is_linked) {
+        index_unlink(shard, entry, &victims);
+        count_add(&cache->invalidations, 1);
+        if (entry->route != NULL)
+            count_add(&entry->route->invalidations, 1);
+    }
+    pthread_mutex_unlock(&shard->lock);
+    entry_release_list(victims);
+}
+
+/* Unlinks the variants that the new one replaces or pushes out: the same values, other Vary names,
+ * the oldest of too many. The one with the same values is returned. */
+static struct cache_entry *clear_place(struct shard *shard, const struct cache_entry *entry,
+                                       struct cache_entry **victims)
+{
+    struct cache_entry *variant = *find_key(shard, entry->hash, entry->key), *same = NULL;
+    int count = 0;
+
+    while (variant != NULL) {
+        struct cache_entry *older = variant->older;
+        bool is_same_rule = str_eq(variant->vary_names, entry->vary_names);
+        bool is_same = is_same_rule && str_eq(variant->vary_key, entry->vary_key);
+
+        if (is_same)
+            same = variant;
+        if (!is_same_rule || is_same || ++count >= MAX_VARIANTS)
+            index_unlink(shard, variant, victims);
+        variant = older;
+    }
+    return same;
+}
+
+static void link_entry(struct shard *shard, struct cache_entry *entry,
+                       const struct cache_entry *replaced)
+{
+    struct cache_entry **newest = find_key(shard, entry->hash, entry->key);
+
+    entry->older = *newest;
+    entry->next_key = *newest != NULL ? (*newest)->next_key : NULL;
+    if (*newest != NULL)
+        (*newest)->next_key = NULL;
+    *newest = entry;
+    link_url(shard, entry);
+    for (uint32_t i = 0; i < entry->tag_count; i++)
+        link_tag(shard, &entry->tags[i]);
+    queue_add(shard, entry, replaced);
+    shard->entries++;
+    shard->tag_links += entry->tag_count;
+    shard->bytes += entry_size(entry);
+    if (entry->route != NULL) {
+        count_add(&entry->route->entries, 1);
+        count_add(&entry->route->bytes, entry_size(entry));
+        count_add(&entry->route->stores, 1);
+    }
+    entry->is_linked = true;
+}
+
+bool index_insert(struct cache *cache, struct cache_entry *entry,
+                  const struct cache_entry *instead_of)
+{
+    struct shard *shard = shard_of(cache, entry->url_hash);
+    struct cache_entry *victims = NULL;
+    bool is_stored = false;
+
+    if (ban_check(cache, entry) != BAN_CLEAR)
+        return false; /* one that comes after this is met by the lookups */
+    pthread_mutex_lock(&shard->lock);
+    /* Under the lock: a purge writes its mark before it takes the lock, so either we see the mark,
+     * or it finds us. */
+    if ((instead_of == NULL || instead_of->is_linked) && !purge_covers(cache, entry) &&
+        make_room(shard, entry)) {
+        struct cache_entry *replaced = clear_place(shard, entry, &victims);
+
+        cache_entry_hold(entry);
+        link_entry(shard, entry, replaced);
+        is_stored = true;
+    }
+    pthread_mutex_unlock(&shard->lock);
+    entry_release_list(victims);
+    if (is_stored)
+        count_add(&cache->stores, 1);
+    return is_stored;
+}
+
+/* ---- finding ---- */
+
+static struct cache_entry *find_newest(struct shard *shard, const struct cache_key *key)
+{
+    struct cache_entry *entry = NULL;
+
+    pthread_mutex_lock(&shard->lock);
+    if (shard->buckets > 0)
+        entry = *find_key(shard, key->hash, key->text);
+    if (entry != NULL)
+        cache_entry_hold(entry);
+    pthread_mutex_unlock(&shard->lock);
+    return entry;
+}
+
+/* The variant with these values, held; all have the Vary names of the newest. */
+static struct cache_entry *find_variant(struct shard *shard, const struct cache_key *key,
+                                        struct str names, struct str values)
+{
+    struct cache_entry *entry = NULL;
+
+    pthread_mutex_lock(&shard->lock);
+    if (shard->buckets > 0)
+        entry = *find_key(shard, key->hash, key->text);
+    while (entry != NULL && !(str_eq(entry->vary_names, names) && str_eq(entry->vary_key, values)))
+        entry = entry->older;
+    if (entry != NULL)
+        cache_entry_hold(entry);
+    pthread_mutex_unlock(&shard->lock);
+    return entry;
+}
+
+/* *newest is released; the one that fits comes back. */
+static struct cache_entry *select_variant(struct shard *shard, const struct cache_key *key,
+                                          struct cache_entry **newest,
+                                          const struct http_fields *request, bool normalize,
+                                          struct arena *arena)
+{
+    struct str names = (*newest)->vary_names;
+    struct buf values = buf_new(MAX_VARY_BYTES);
+    struct cache_entry *entry = NULL;
+
+    if (http_vary_key(&values, names, request, normalize, arena))
+        entry = str_eq(buf_str(&values), (*newest)->vary_key)
+                    ? cache_entry_hold(*newest)
+                    : find_variant(shard, key, names, buf_str(&values));
+    buf_free(&values);
+    cache_entry_release(newest);
+    return entry;
+}
+
+struct cache_entry *cache_find(struct cache *cache, const struct cache_key *key,
+                               const struct http_fields *request, bool normalize_vary,
+                               struct arena *arena, bool *vary_missed)
+{
+    struct shard *shard = shard_of(cache, key->url_hash);
+    struct cache_entry *entry = find_newest(shard, key);
+
+    *vary_missed = false;
+    if (entry == NULL)
+        return NULL;
+    if (entry->vary_names.len > 0) {
+        entry = select_variant(shard, key, &entry, request, normalize_vary, arena);
+        *vary_missed = entry == NULL;
+    }
+    if (entry != NULL && ban_check(cache, entry) == BAN_HARD) {
+        index_drop(cache, entry);
+        cache_entry_release(&entry);
+    }
+    return entry;
+}
+
+/* ---- after a 304 ---- */
+
+struct cache_entry *cache_freshen(struct cache *cache, struct cache_entry *old,
+                                  const struct http_fields *update,
+                                  const struct cache_intent *intent)
+{
+    struct arena *arena = arena_new(4096, 1 << 20);
+    struct cache_entry *entry = NULL;
+    struct http_fields fields;
+
+    if (arena == NULL)
+        return NULL;
+    if (http_freshen(&old->meta.fields, update, arena, &fields))
+        entry = entry_new(cache, old->meta.status, &fields, intent);
+    if (entry != NULL) {
+        entry_set_body(entry, block_hold(old->body), old->meta.body.len);
+        atomic_store_explicit(&entry->hits, atomic_load_explicit(&old->hits, memory_order_relaxed),
+                              memory_order_relaxed);
+        if (!index_insert(cache, entry, old))
+            cache_entry_release(&entry);
+    }
+    arena_free(&arena);
+    return entry;
+}
