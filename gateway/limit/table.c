@@ -205,7 +205,8 @@ static struct neighbourhood look_around(const struct limit_shard *shard, uint64_
     return seen;
 }
 
-/* Drops what is cheapest to lose among the next PROBES slots that are taken. */
+/* Drops what is cheapest to lose among the next PROBES slots that are taken: past the first
+ * empty one too, or a busy client with few neighbours would fall to any newcomer. */
 static void drop_one(const struct limiter *limiter, uint32_t shard_index, uint64_t home,
                      uint32_t stamp)
 {
@@ -281,7 +282,7 @@ struct limit_slot *table_claim(const struct limiter *limiter, const struct table
     if (seen.empty == NULL && seen.idle == NULL && shard->count < shard->cap &&
         shard->slot_count < 4 * shard->cap && grow(limiter, shard))
         seen = look_around(shard, home, stamp);
-    if (seen.idle == NULL && seen.least == NULL && shard->count >= shard->cap) {
+    if (seen.idle == NULL && shard->count >= shard->cap) {
         drop_one(limiter, key->shard, home, stamp);
         seen = look_around(shard, home, stamp);
     }
