@@ -222,7 +222,7 @@ static bool read_chain(const struct http_fields *in, const struct http_peer *pee
 {
     static const enum http_name names[] = {HTTP_VIA, HTTP_X_FORWARDED_FOR, HTTP_FORWARDED};
     struct str *const values[] = {&chain->via, &chain->forwarded_for, &chain->forwarded};
-    struct str told;
+    struct str told, first;
 
     *chain = (struct chain){.proto = peer->is_tls ? STR("https") : STR("http"), .host = peer->host};
     for (size_t i = 0; i < (peer->is_trusted ? COUNT_OF(names) : 1); i++) {
@@ -237,8 +237,8 @@ static bool read_chain(const struct http_fields *in, const struct http_peer *pee
     if (!str_eq(peer->address, peer->socket))
         chain->client = peer->address;
     told = http_fields_get(in, HTTP_X_FORWARDED_PROTO);
-    if (http_is_token(told))
-        chain->proto = told;
+    if (http_list_next(&told, &first) && http_is_token(first))
+        chain->proto = first; /* the client's own; later members are the proxies' */
     told = http_fields_get(in, HTTP_X_FORWARDED_HOST);
     if (told.len > 0)
         chain->host = told;
