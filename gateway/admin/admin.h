@@ -19,5 +19,7 @@ struct admin *admin_new(struct request_shared *shared, struct loop *loop, const 
 void admin_free(struct admin **admin);
 /* Fills the answer of `question` (status, content_type, answer, allow), at once. question->rules is the snapshot in force. */
 void admin_answer(struct admin *admin, struct request_system *question);
+/* config_reloads_total and the moment of the last one. */
+void admin_count_reload(struct admin *admin, bool ok);
 
 #endif

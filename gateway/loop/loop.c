@@ -176,6 +176,11 @@ static void on_check(uv_check_t *check)
         uv_stop(&loop->uv);
 }
 
+const char *loop_library_version(void)
+{
+    return uv_version_string();
+}
+
 /* ---- life -------------------------------------------------------------- */
 
 static void on_async(uv_async_t *async)

@@ -16,8 +16,10 @@ struct loop *loop_new(struct fail *why) MUST_USE;
 /* After loop_run() returned, or instead of it. Runs what waits for the end of the turn, waits
  * for loop_work() on its way and calls its `done`; posts, deadlines, watches are forgotten. */
 void loop_free(struct loop **loop);
-void loop_run(struct loop *loop);     /* until loop_stop() */
-void loop_stop(struct loop *loop);    /* any thread; ends after the present turn */
+void loop_run(struct loop *loop);  /* until loop_stop() */
+void loop_stop(struct loop *loop); /* any thread; ends after the present turn */
+
+const char *loop_library_version(void);
 
 /* The moment this turn began: monotonic microseconds, read once a turn. */
 uint64_t loop_now_us(const struct loop *loop);
@@ -51,13 +53,16 @@ struct deadline {
     uint64_t at_us; /* loop_now_us() scale */
     deadline_fn *fn;
     void *arg;
-    uint32_t slot;  /* 1-based place in the heap; 0: not set */
+    uint32_t slot; /* 1-based place in the heap; 0: not set */
 };
 /* Sets or moves it. fn runs once, in the check phase of the turn in which at_us has passed.
  * False: out of memory (heap growth), and it is not set. */
 bool deadline_set(struct loop *loop, struct deadline *deadline, uint64_t at_us) MUST_USE;
 void deadline_clear(struct loop *loop, struct deadline *deadline); /* fine when not set */
-static inline bool deadline_is_set(const struct deadline *d) { return d->slot != 0; }
+static inline bool deadline_is_set(const struct deadline *d)
+{
+    return d->slot != 0;
+}
 
 /* ---- the end of a turn ---- */
 /* In this order, after the deadlines; each once a turn. */
@@ -94,8 +99,10 @@ struct post {
     struct post *next;
 };
 void loop_post(struct loop *loop, struct post *item);
-/* Runs work(arg) on a thread of the pool, then done(arg) on this loop. False: could not be queued. */
-bool loop_work(struct loop *loop, void (*work)(void *arg), void (*done)(void *arg), void *arg) MUST_USE;
+/* Runs work(arg) on a thread of the pool, then done(arg) on this loop. False: could not be queued.
+ */
+bool loop_work(struct loop *loop, void (*work)(void *arg), void (*done)(void *arg),
+               void *arg) MUST_USE;
 
 /* ---- signals (main thread's loop only) ---- */
 typedef void signal_fn(void *arg, int signal);

@@ -8,7 +8,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-struct request_rules *request_rules_new(struct config *config, const struct request_shared *shared, struct fail *why)
+struct request_rules *request_rules_new(struct config *config, const struct request_shared *shared,
+                                        struct fail *why)
 {
     struct request_rules *rules = calloc(1, sizeof(*rules));
 
@@ -62,8 +63,8 @@ const struct routes *request_rules_routes(const struct request_rules *rules)
     return rules->routes;
 }
 
-struct request_context *request_context_new(struct loop *loop, struct request_shared *shared, struct upstream_pool *pool,
-                                            struct sheet *sheet)
+struct request_context *request_context_new(struct loop *loop, struct request_shared *shared,
+                                            struct upstream_pool *pool, struct sheet *sheet)
 {
     struct request_context *context = calloc(1, sizeof(*context));
 
@@ -132,7 +133,8 @@ void request_context_use(struct request_context *context, struct request_rules *
     struct context_rules *crules = calloc(1, sizeof(*crules));
     const struct config *config = rules->config;
 
-    CHECK(crules != NULL); /* a reload without memory for a table of pointers cannot go on either way */
+    CHECK(crules !=
+          NULL); /* a reload without memory for a table of pointers cannot go on either way */
     crules->routes = calloc((size_t)config->route_count + 1, sizeof(*crules->routes));
     CHECK(crules->routes != NULL);
     crules->rules = request_rules_hold(rules);
@@ -189,7 +191,8 @@ static struct request *spare_or_new(struct request_context *context)
     return r;
 }
 
-struct request *request_new(struct request_context *context, const struct request_io *io, void *io_arg)
+struct request *request_new(struct request_context *context, const struct request_io *io,
+                            void *io_arg)
 {
     struct request *r = spare_or_new(context);
 
@@ -203,13 +206,15 @@ struct request *request_new(struct request_context *context, const struct reques
     r->io_arg = io_arg;
     r->references = 1;
     r->cells = context_cells(r->crules, NULL);
-    if (!http_fields_init(&r->head.fields, r->arena, 32) || !http_fields_init(&r->out, r->arena, 32)) {
+    if (!http_fields_init(&r->head.fields, r->arena, 32) ||
+        !http_fields_init(&r->out, r->arena, 32)) {
         request_release(r);
         return NULL;
     }
     context->live++;
     atomic_fetch_add_explicit(&context->shared->in_flight, 1, memory_order_relaxed);
-    cell_gauge_add(context->in_flight, 1);
+    if (context->pool != NULL)
+        cell_gauge_add(context->in_flight, 1);
     return r;
 }
 
@@ -247,4 +252,26 @@ void request_wake(struct request *r)
         return;
     r->is_waiting = false;
     r->io->wake(r->io_arg);
+}
+
+/* The head's text lives in the connection, which goes: what outlives it moves to the arena. */
+bool request_keep_head(struct request *r)
+{
+    struct http_fields *fields = &r->head.fields;
+
+    r->head.method = arena_copy(r->arena, r->head.method);
+    r->upstream_target = arena_copy(r->arena, r->upstream_target);
+    r->facts.host = arena_copy(r->arena, r->facts.host);
+    r->facts.origin_form = arena_copy(r->arena, r->facts.origin_form);
+    r->target = http_split_target(r->facts.origin_form);
+    r->path = arena_copy(r->arena, r->path);
+    r->id = arena_copy(r->arena, r->id);
+    for (uint32_t i = 0; i < fields->count; i++) {
+        fields->at[i].name = arena_copy(r->arena, fields->at[i].name);
+        fields->at[i].value = arena_copy(r->arena, fields->at[i].value);
+        if (fields->at[i].name.ptr == NULL || fields->at[i].value.ptr == NULL)
+            return false;
+    }
+    return r->head.method.ptr != NULL && r->upstream_target.ptr != NULL &&
+           r->facts.origin_form.ptr != NULL && r->path.ptr != NULL && r->id.ptr != NULL;
 }

@@ -51,7 +51,8 @@ static void invalidate_reference(struct request *r, struct str reference)
     else
         return;
     slash = str_find(rest, '/');
-    if (!http_parse_authority(str_at(rest.ptr, slash), &host, &port) || !str_ieq(host, r->facts.host))
+    if (!http_parse_authority(str_at(rest.ptr, slash), &host, &port) ||
+        !str_ieq(host, r->facts.host))
         return;
     cache_invalidate_url(cache, r->facts.host, slash < rest.len ? str_from(rest, slash) : STR("/"));
 }
@@ -61,7 +62,8 @@ static void invalidate(struct request *r, int status, const struct http_fields *
     struct cache *cache = r->context->shared->cache;
     const struct str_list *globs = &r->route->invalidates;
 
-    if (!r->config->cache.enabled || http_method_is_safe(r->head.method) || status < 200 || status >= 400)
+    if (!r->config->cache.enabled || http_method_is_safe(r->head.method) || status < 200 ||
+        status >= 400)
         return;
     cache_invalidate_url(cache, r->facts.host, r->upstream_target);
     if (!str_eq(r->upstream_target, r->facts.origin_form))
@@ -88,7 +90,8 @@ struct cache_intent fetch_intent(struct request *r, const struct http_verdict *v
     };
 }
 
-static void judge(struct request *r, int status, const struct http_fields *fields, struct http_verdict *verdict)
+static void judge(struct request *r, int status, const struct http_fields *fields,
+                  struct http_verdict *verdict)
 {
     struct http_cache_policy policy = lookup_policy(r, status);
 
@@ -105,12 +108,13 @@ static bool confirm(struct request *r, const struct http_fields *fields)
     struct cache_intent intent;
     struct cache_entry *fresh;
 
-    if (!http_fields_init(&merged, r->arena, meta->fields.count + fields->count) ||
-        !http_freshen(&meta->fields, fields, r->arena, &merged))
+    if (!http_freshen(&meta->fields, fields, r->arena, &merged))
         return false;
     judge(r, meta->status, &merged, &verdict);
     intent = fetch_intent(r, &verdict);
-    fresh = verdict.may_store ? cache_freshen(r->context->shared->cache, r->cache.entry, fields, &intent) : NULL;
+    fresh = verdict.may_store
+                ? cache_freshen(r->context->shared->cache, r->cache.entry, fields, &intent)
+                : NULL;
     if (fresh != NULL) {
         cache_entry_release(&r->cache.entry);
         r->cache.entry = fresh;
@@ -158,22 +162,26 @@ static void count_refused(struct request *r, const char *why)
 }
 
 /* May the answer be kept? Sets the verdict's word for Cache-Status and the counters. */
-static bool may_keep(struct request *r, int status, const struct http_fields *fields, struct http_verdict *verdict)
+static bool may_keep(struct request *r, int status, const struct http_fields *fields,
+                     struct http_verdict *verdict)
 {
-    if (!r->cache.is_keyed || r->cache.status == CACHE_BYPASS || !str_eq(r->head.method, STR("GET")))
+    if (!r->cache.is_keyed || r->cache.status == CACHE_BYPASS ||
+        !str_eq(r->head.method, STR("GET")))
         return false;
     judge(r, status, fields, verdict);
     if (!verdict->may_store) {
         count_refused(r, verdict->why);
         r->cache.detail = verdict->why;
-        if (strcmp(verdict->why, "authorization") == 0 && r->route->cache.per_user == PER_USER_ABSENT)
+        if (strcmp(verdict->why, "authorization") == 0 &&
+            r->route->cache.per_user == PER_USER_ABSENT)
             r->cache.status = CACHE_BYPASS;
         return false;
     }
     return !r->cache.wants.no_store;
 }
 
-static bool begin_fill(struct request *r, const struct fill_head *head, const struct cache_intent *intent)
+static bool begin_fill(struct request *r, const struct fill_head *head,
+                       const struct cache_intent *intent)
 {
     r->fetch.fill = fill_new(r->context->shared->cache, r->context->loop, on_room, r);
     if (r->fetch.fill == NULL)
@@ -192,7 +200,8 @@ static bool begin_fill(struct request *r, const struct fill_head *head, const st
     return false;
 }
 
-static void pass_on(struct request *r, int status, const struct http_fields *fields, const struct http_answer_facts *facts)
+static void pass_on(struct request *r, int status, const struct http_fields *fields,
+                    const struct http_answer_facts *facts)
 {
     struct http_verdict verdict;
     struct http_fields passed;
@@ -200,7 +209,8 @@ static void pass_on(struct request *r, int status, const struct http_fields *fie
     struct fill_head head = {status, &passed, facts->has_length, facts->content_length};
     bool keeps, ok;
 
-    ok = http_fields_init(&passed, r->arena, fields->count + 4) && http_forward_answer(fields, r->arena, &passed);
+    ok = http_fields_init(&passed, r->arena, fields->count + 4) &&
+         http_forward_answer(fields, r->arena, &passed);
     keeps = ok && may_keep(r, status, &passed, &verdict);
     if (keeps)
         intent = fetch_intent(r, &verdict);
@@ -219,7 +229,8 @@ static void pass_on(struct request *r, int status, const struct http_fields *fie
     answered(r);
 }
 
-void fetch_on_head(struct request *r, int status, const struct http_fields *fields, const struct http_answer_facts *facts)
+void fetch_on_head(struct request *r, int status, const struct http_fields *fields,
+                   const struct http_answer_facts *facts)
 {
     struct cache_entry *entry = r->cache.entry;
 
@@ -247,14 +258,17 @@ void fetch_on_failure(struct request *r)
 
     count_series(r->context, M_ERRORS, COUNT_OF(values), values);
     fetch_close_flight(r, FLIGHT_GO, false);
-    if (lookup_serves_stale(r, r->cache.entry != NULL ? cache_entry_meta(r->cache.entry)->stale_if_unreachable_s : 0)) {
+    if (lookup_serves_stale(r, r->cache.entry != NULL
+                                   ? cache_entry_meta(r->cache.entry)->stale_if_unreachable_s
+                                   : 0)) {
         r->reason = upstream_kind_name(r->fetch.kind);
         serve_entry(r, CACHE_STALE);
         return;
     }
     if (r->is_finished || r->fetch.is_answered)
         return;
-    message = arena_printf(r->arena, "%s \"%.*s\" %s.", status == 503 ? "No target of upstream" : "Upstream",
+    message = arena_printf(r->arena, "%s \"%.*s\" %s.",
+                           status == 503 ? "No target of upstream" : "Upstream",
                            STR_ARG(r->route->upstream->name),
                            status == 503   ? "can be tried now"
                            : status == 504 ? "took too long"
@@ -267,24 +281,6 @@ void fetch_on_failure(struct request *r)
 
 /* ---- the client leaves ---- */
 
-/* The head's text lives in the connection, which goes: what the fetch still needs moves to the arena. */
-static bool copy_head(struct request *r)
-{
-    struct http_fields *fields = &r->head.fields;
-
-    r->head.method = arena_copy(r->arena, r->head.method);
-    r->upstream_target = arena_copy(r->arena, r->upstream_target);
-    r->facts.host = arena_copy(r->arena, r->facts.host);
-    r->facts.origin_form = arena_copy(r->arena, r->facts.origin_form);
-    for (uint32_t i = 0; i < fields->count; i++) {
-        fields->at[i].name = arena_copy(r->arena, fields->at[i].name);
-        fields->at[i].value = arena_copy(r->arena, fields->at[i].value);
-        if (fields->at[i].name.ptr == NULL || fields->at[i].value.ptr == NULL)
-            return false;
-    }
-    return r->head.method.ptr != NULL && r->upstream_target.ptr != NULL && r->facts.origin_form.ptr != NULL;
-}
-
 static bool goes_on_alone(struct request *r)
 {
     if (r->fetch.fill != NULL)
@@ -296,7 +292,7 @@ void fetch_client_left(struct request *r)
 {
     if (r->fetch.exchange == NULL || r->fetch.is_done)
         return;
-    if (goes_on_alone(r) && copy_head(r))
+    if (goes_on_alone(r) && request_keep_head(r))
         return;
     upstream_cancel(&r->fetch.exchange);
     r->fetch.is_done = true;

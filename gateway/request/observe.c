@@ -10,23 +10,23 @@
 const char *cache_status_name(enum cache_status status)
 {
     static const char *const names[CACHE_STATUSES] = {
-        [CACHE_OFF] = "none",   [CACHE_HIT] = "hit",
-        [CACHE_MISS] = "miss",  [CACHE_EXPIRED] = "expired",
-        [CACHE_STALE] = "stale", [CACHE_REVALIDATED] = "revalidated",
+        [CACHE_OFF] = "none",        [CACHE_HIT] = "hit",     [CACHE_MISS] = "miss",
+        [CACHE_EXPIRED] = "expired", [CACHE_STALE] = "stale", [CACHE_REVALIDATED] = "revalidated",
         [CACHE_BYPASS] = "bypass",
     };
 
     return names[status];
 }
 
-void count_series(struct request_context *context, enum metric_id id, size_t count, const struct str *values)
+void count_series(struct request_context *context, enum metric_id id, size_t count,
+                  const struct str *values)
 {
     cell_add(metrics_series(context->sheet, id, count, values), 1);
 }
 
 static const struct str label_names[METHOD_LABELS] = {
-    [LABEL_GET] = {"GET", 3},       [LABEL_HEAD] = {"HEAD", 4},     [LABEL_POST] = {"POST", 4},
-    [LABEL_PUT] = {"PUT", 3},       [LABEL_PATCH] = {"PATCH", 5},   [LABEL_DELETE] = {"DELETE", 6},
+    [LABEL_GET] = {"GET", 3},         [LABEL_HEAD] = {"HEAD", 4},   [LABEL_POST] = {"POST", 4},
+    [LABEL_PUT] = {"PUT", 3},         [LABEL_PATCH] = {"PATCH", 5}, [LABEL_DELETE] = {"DELETE", 6},
     [LABEL_OPTIONS] = {"OPTIONS", 7}, [LABEL_OTHER] = {"other", 5},
 };
 
@@ -68,7 +68,8 @@ static void count_cache(struct request *r)
     if (r->cells->cache[status] == NULL) {
         struct str values[] = {r->cells->name, str_of(cache_status_name(status))};
 
-        r->cells->cache[status] = metrics_series(r->context->sheet, M_CACHE_REQUESTS, COUNT_OF(values), values);
+        r->cells->cache[status] =
+            metrics_series(r->context->sheet, M_CACHE_REQUESTS, COUNT_OF(values), values);
     }
     cell_add(r->cells->cache[status], 1);
 }
@@ -101,7 +102,8 @@ static void put_time(struct buf *line, int64_t wall_us)
     int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
     int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
     int64_t month = mp < 10 ? mp + 3 : mp - 9, year = yoe + era * 400 + (month <= 2);
-    int64_t parts[] = {year, month, doy - (153 * mp + 2) / 5 + 1, left / 3600, left / 60 % 60, left % 60};
+    int64_t parts[] = {year,        month,          doy - (153 * mp + 2) / 5 + 1,
+                       left / 3600, left / 60 % 60, left % 60};
     static const char after[] = "--T::.";
     int64_t milli = wall_us / 1000 % 1000;
 
@@ -123,10 +125,12 @@ static struct str client_of(struct request *r)
         return r->who.caller.name;
     if (r->arrival.peer.len == 0)
         return STR("unix");
-    return identify_hide_address(request_rules_identify(r->crules->rules), r->arrival.peer, r->arena);
+    return identify_hide_address(request_rules_identify(r->crules->rules), r->arrival.peer,
+                                 r->arena);
 }
 
-static void write_line(struct request *r, int status, uint64_t duration_us, uint64_t bytes_in, uint64_t bytes_out)
+static void write_line(struct request *r, int status, uint64_t duration_us, uint64_t bytes_in,
+                       uint64_t bytes_out)
 {
     struct buf *line = &r->context->line;
 
@@ -167,6 +171,8 @@ void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in,
     uint64_t duration_us = clock_mono_us() - r->arrival.started_us;
     int status = r->is_answered ? r->answer.status : 499;
 
+    if (r->context->pool == NULL)
+        return; /* the admin listener's have counters of their own */
     switch (outcome) {
     case REQUEST_DONE:
         break;
@@ -177,7 +183,9 @@ void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in,
         break;
     case REQUEST_CUT:
         if (r->reason == NULL)
-            r->reason = r->fetch.is_done && r->fetch.kind != UPSTREAM_OK ? upstream_kind_name(r->fetch.kind) : "cut";
+            r->reason = r->fetch.is_done && r->fetch.kind != UPSTREAM_OK
+                            ? upstream_kind_name(r->fetch.kind)
+                            : "cut";
         break;
     }
     count_request(r, status);
@@ -186,10 +194,10 @@ void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in,
     cell_add(r->cells->bytes, bytes_out);
     if (r->fetch.is_on && r->fetch.first_byte_us > 0) {
         if (r->cells->upstream_duration == NULL)
-            r->cells->upstream_duration =
-                metrics_series(r->context->sheet, M_UPSTREAM_DURATION, 1, &r->route->upstream->name);
+            r->cells->upstream_duration = metrics_series(r->context->sheet, M_UPSTREAM_DURATION, 1,
+                                                         &r->route->upstream->name);
         cell_observe(r->cells->upstream_duration, (double)r->fetch.first_byte_us / 1e6);
     }
-    if (log_access_is_on() && !r->arrival.is_admin)
+    if (log_access_is_on())
         write_line(r, status, duration_us, bytes_in, bytes_out);
 }

@@ -63,7 +63,8 @@ static bool add_cache_fields(struct request *r)
         status.has_ttl = true;
         status.ttl_s = cache_entry_ttl_s(c->entry, loop_now_us(r->context->loop));
     }
-    ok = http_cache_status_write(&text, &status) && reply_field(r, HTTP_X_CACHE_STATUS, shown_status(c->status)) &&
+    ok = http_cache_status_write(&text, &status) &&
+         reply_field(r, HTTP_X_CACHE_STATUS, shown_status(c->status)) &&
          reply_field(r, HTTP_CACHE_STATUS, arena_copy(r->arena, buf_str(&text)));
     buf_free(&text);
     return ok;
@@ -97,8 +98,9 @@ enum step reply_out_of_memory(struct request *r)
     start_over(r, 503);
     r->answer.closes = true;
     r->answer.body = REQUEST_BODY_MEMORY;
-    r->answer.bytes = STR("{\"error\":\"Service Unavailable\",\"message\":\"Out of memory.\",\"status\":503,"
-                          "\"request_id\":\"-\"}\n");
+    r->answer.bytes =
+        STR("{\"error\":\"Service Unavailable\",\"message\":\"Out of memory.\",\"status\":503,"
+            "\"request_id\":\"-\"}\n");
     r->answer.has_length = true;
     r->answer.length = r->answer.bytes.len;
     r->reason = "memory";
@@ -125,7 +127,8 @@ enum step reply_text(struct request *r, int status, struct str content_type, str
     return finish_text(r, content_type, body);
 }
 
-enum step reply_problem(struct request *r, int status, const char *reason, const char *message, struct str extra)
+enum step reply_problem(struct request *r, int status, const char *reason, const char *message,
+                        struct str extra)
 {
     bool as_problem = http_accepts_problem(&r->head.fields);
     struct http_problem problem = {
@@ -144,7 +147,8 @@ enum step reply_problem(struct request *r, int status, const char *reason, const
         body = arena_copy(r->arena, buf_str(&text));
     buf_free(&text);
     (void)http_fields_add(&r->out, STR("X-Content-Type-Options"), STR("nosniff"));
-    return finish_text(r, as_problem ? STR("application/problem+json") : STR("application/json"), body);
+    return finish_text(r, as_problem ? STR("application/problem+json") : STR("application/json"),
+                       body);
 }
 
 /* ---- from an entry ---- */
@@ -182,15 +186,16 @@ static bool apply_range(struct request *r, const struct cache_meta *meta)
     case HTTP_RANGE_UNSATISFIABLE:
         r->answer.status = 416;
         r->answer.bytes = STR("");
-        return reply_field(r, HTTP_CONTENT_RANGE, arena_printf(r->arena, "bytes */%zu", meta->body.len));
+        return reply_field(r, HTTP_CONTENT_RANGE,
+                           arena_printf(r->arena, "bytes */%zu", meta->body.len));
     case HTTP_RANGE_ONE:
         break;
     }
     r->answer.status = 206;
     r->answer.bytes = str_at(meta->body.ptr + range.first, range.last - range.first + 1);
     return reply_field(r, HTTP_CONTENT_RANGE,
-                       arena_printf(r->arena, "bytes %" PRIu64 "-%" PRIu64 "/%zu", range.first, range.last,
-                                    meta->body.len));
+                       arena_printf(r->arena, "bytes %" PRIu64 "-%" PRIu64 "/%zu", range.first,
+                                    range.last, meta->body.len));
 }
 
 enum step reply_entry(struct request *r, struct cache_entry *entry, enum cache_status status)
@@ -199,9 +204,10 @@ enum step reply_entry(struct request *r, struct cache_entry *entry, enum cache_s
     uint64_t now_us = loop_now_us(r->context->loop);
     int64_t age_s = cache_entry_age_s(entry, now_us);
     bool is_head = str_eq(r->head.method, STR("HEAD"));
-    bool is_unmodified = meta->status == 200 &&
-                         http_evaluate(&r->head.fields, &meta->validators, loop_wall_us(r->context->loop) / 1000000) ==
-                             HTTP_COND_NOT_MODIFIED;
+    bool is_unmodified =
+        meta->status == 200 &&
+        http_evaluate(&r->head.fields, &meta->validators,
+                      loop_wall_us(r->context->loop) / 1000000) == HTTP_COND_NOT_MODIFIED;
 
     start_over(r, is_unmodified ? 304 : meta->status);
     r->cache.status = status;
@@ -214,9 +220,10 @@ enum step reply_entry(struct request *r, struct cache_entry *entry, enum cache_s
         return reply_out_of_memory(r);
     r->answer.has_length = true;
     r->answer.length = r->answer.bytes.len;
-    r->answer.body = is_head || is_unmodified || !http_answer_has_body(r->head.method, r->answer.status)
-                         ? REQUEST_BODY_EMPTY
-                         : REQUEST_BODY_MEMORY;
+    r->answer.body =
+        is_head || is_unmodified || !http_answer_has_body(r->head.method, r->answer.status)
+            ? REQUEST_BODY_EMPTY
+            : REQUEST_BODY_MEMORY;
     return STEP_ANSWER;
 }
 

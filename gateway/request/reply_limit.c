@@ -60,9 +60,11 @@ enum step reply_limited(struct request *r)
     struct str message, members = STR_NONE;
 
     r->wait_s = retry_after_s(r);
-    message = arena_printf(r->arena, "Limit of %" PRIu64 " requests per %.*s is used up; try again in %" PRIu64 " s.",
-                           window->limit, STR_ARG(period), r->wait_s);
-    if (buf_addf(&extra, "\"limit\":%" PRIu64 ",\"period\":", window->limit) && buf_add_json(&extra, period) &&
+    message = arena_printf(
+        r->arena, "Limit of %" PRIu64 " requests per %.*s is used up; try again in %" PRIu64 " s.",
+        window->limit, STR_ARG(period), r->wait_s);
+    if (buf_addf(&extra, "\"limit\":%" PRIu64 ",\"period\":", window->limit) &&
+        buf_add_json(&extra, period) &&
         buf_addf(&extra, ",\"reset_time\":%" PRIu64 ",\"retry_after\":%" PRIu64 ",\"tier\":",
                  (uint64_t)(loop_wall_us(r->context->loop) / 1000000) + r->wait_s, r->wait_s) &&
         buf_add_json(&extra, tier))
@@ -75,28 +77,32 @@ enum step reply_limited(struct request *r)
 
 /* ---- GET /system/rate-limit/status ---- */
 
-static bool write_window(struct buf *out, const struct limit_window *window, int64_t wall_s, bool delta)
+static bool write_window(struct buf *out, const struct limit_window *window, int64_t wall_s,
+                         bool delta)
 {
     uint64_t reset_s = seconds_up(window->reset_us) + (delta ? 0 : (uint64_t)wall_s);
 
     return buf_add_json(out, window->window->name) &&
-           buf_addf(out, ":{\"limit\":%" PRIu64 ",\"remaining\":%" PRIu64 ",\"reset\":%" PRIu64 "}", window->limit,
-                    window->remaining, reset_s);
+           buf_addf(out, ":{\"limit\":%" PRIu64 ",\"remaining\":%" PRIu64 ",\"reset\":%" PRIu64 "}",
+                    window->limit, window->remaining, reset_s);
 }
 
-bool request_write_limit_status(const struct request_rules *rules, const struct request_shared *shared,
-                                const struct caller *caller, struct limit_time now, struct buf *out)
+bool request_write_limit_status(const struct request_rules *rules,
+                                const struct request_shared *shared, const struct caller *caller,
+                                struct limit_time now, struct buf *out)
 {
     struct limit_policy policy = {&caller->tier->windows, limit_key(caller->hash, 0, STR_NONE)};
     struct limit_state state;
 
     limit_take(shared->limiter, &policy, 1, 0, now, &state);
-    if (!buf_addf(out, "{\"client\":") || !buf_add_json(out, caller->name) || !buf_addf(out, ",\"tier\":") ||
-        !buf_add_json(out, caller->tier->name) || !buf_addf(out, ",\"windows\":{"))
+    if (!buf_addf(out, "{\"client\":") || !buf_add_json(out, caller->name) ||
+        !buf_addf(out, ",\"tier\":") || !buf_add_json(out, caller->tier->name) ||
+        !buf_addf(out, ",\"windows\":{"))
         return false;
     for (uint32_t i = 0; i < state.count; i++)
         if ((i > 0 && !buf_add_char(out, ',')) ||
-            !write_window(out, &state.windows[i], now.wall_us / 1000000, rules->config->limits.reset_is_delta))
+            !write_window(out, &state.windows[i], now.wall_us / 1000000,
+                          rules->config->limits.reset_is_delta))
             return false;
     return buf_addf(out, "}}\n");
 }

@@ -44,7 +44,8 @@ static void choose_id(struct request *r)
 static enum http_refusal judge(struct request *r)
 {
     const struct server_config *server = &r->config->server;
-    struct http_limits limits = {server->max_headers, server->max_header_bytes, server->max_uri_bytes};
+    struct http_limits limits = {server->max_headers, server->max_header_bytes,
+                                 server->max_uri_bytes};
     enum http_refusal refusal = http_check_request(&r->head, &limits, &r->facts);
 
     if (refusal == HTTP_SOUND && r->arrival.has_hidden_bytes)
@@ -62,8 +63,8 @@ static enum http_refusal judge(struct request *r)
 /* Is the message's syntax sound, so that the connection may go on after the refusal? */
 static bool is_well_framed(const struct request *r)
 {
-    return (r->refusal == HTTP_TRACE_REFUSED || r->refusal == HTTP_PATH_CONFUSION) && !r->facts.has_body &&
-           !http_fields_count_of(&r->head.fields, HTTP_CONTENT_LENGTH) &&
+    return (r->refusal == HTTP_TRACE_REFUSED || r->refusal == HTTP_PATH_CONFUSION) &&
+           !r->facts.has_body && !http_fields_count_of(&r->head.fields, HTTP_CONTENT_LENGTH) &&
            !http_fields_count_of(&r->head.fields, HTTP_TRANSFER_ENCODING);
 }
 
@@ -119,8 +120,8 @@ static ptrdiff_t body_too_large(struct request *r)
     count_series(r->context, M_REJECTED, 1, &slug);
     if (!r->is_answered) {
         r->fetch.is_answered = true;
-        (void)reply_problem(r, 413, "body_too_large", "The request body is larger than this route allows.",
-                            STR_NONE);
+        (void)reply_problem(r, 413, "body_too_large",
+                            "The request body is larger than this route allows.", STR_NONE);
         r->is_answered = true;
     }
     r->answer.closes = true;
@@ -216,7 +217,8 @@ const struct http_fields *request_trailers(const struct request *request)
     return request->reader != NULL ? fill_reader_trailers(request->reader) : NULL;
 }
 
-void request_finish(struct request **request, enum request_outcome outcome, uint64_t bytes_in, uint64_t bytes_out)
+void request_finish(struct request **request, enum request_outcome outcome, uint64_t bytes_in,
+                    uint64_t bytes_out)
 {
     struct request *r = *request;
 
@@ -225,7 +227,8 @@ void request_finish(struct request **request, enum request_outcome outcome, uint
         return;
     r->is_finished = true;
     atomic_fetch_sub_explicit(&r->context->shared->in_flight, 1, memory_order_relaxed);
-    cell_gauge_add(r->context->in_flight, -1);
+    if (r->context->pool != NULL)
+        cell_gauge_add(r->context->in_flight, -1);
     observe(r, outcome, bytes_in, bytes_out);
     if (r->cache.is_following)
         flight_leave(&r->cache.wait);
@@ -239,7 +242,8 @@ void request_finish(struct request **request, enum request_outcome outcome, uint
 void request_head_does_not_fit(struct request *request)
 {
     fill_detach(&request->reader);
-    (void)reply_problem(request, 502, "pool_exhausted", "The upstream's header fields are too large.", STR_NONE);
+    (void)reply_problem(request, 502, "pool_exhausted",
+                        "The upstream's header fields are too large.", STR_NONE);
 }
 
 void request_close_after(struct request *request)

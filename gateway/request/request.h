@@ -19,15 +19,15 @@
 
 /* ---- what all workers share ---- */
 struct request_system; /* a question for the admin room on its way to the main thread and back */
-/* Answers one /system question. From a worker it posts to the main thread; request_system_done() comes later, on the
- * asking loop's thread. */
+/* Answers one /system question. From a worker it posts to the main thread; request_system_done()
+ * comes later, on the asking loop's thread. */
 typedef void request_system_fn(void *arg, struct request_system *question);
 struct request_shared {
     struct cache *cache;
     struct limiter *limiter;
     struct upstreams *upstreams;
     struct metrics *metrics;
-    struct hash_key seed;    /* of client hashes, where identity.hash_secret is empty */
+    struct hash_key seed; /* of client hashes, where identity.hash_secret is empty */
     request_system_fn *system;
     void *system_arg;
     _Atomic bool is_draining;
@@ -36,7 +36,9 @@ struct request_shared {
 
 /* A snapshot with what was built from it. Counted; immutable. */
 struct request_rules;
-struct request_rules *request_rules_new(struct config *config /* held */, const struct request_shared *shared, struct fail *why) MUST_USE;
+struct request_rules *request_rules_new(struct config *config /* held */,
+                                        const struct request_shared *shared,
+                                        struct fail *why) MUST_USE;
 struct request_rules *request_rules_hold(struct request_rules *rules); /* any thread */
 void request_rules_release(struct request_rules **rules);              /* any thread */
 const struct config *request_rules_config(const struct request_rules *rules);
@@ -46,31 +48,38 @@ const struct routes *request_rules_routes(const struct request_rules *rules);
 /* ---- one worker's ---- */
 struct request_context;
 /* pool may be NULL for the main thread, whose requests are all for the admin room. */
-struct request_context *request_context_new(struct loop *loop, struct request_shared *shared, struct upstream_pool *pool,
+struct request_context *request_context_new(struct loop *loop, struct request_shared *shared,
+                                            struct upstream_pool *pool,
                                             struct sheet *sheet) MUST_USE;
 void request_context_free(struct request_context **context); /* when it has no request left */
-void request_context_use(struct request_context *context, struct request_rules *rules); /* holds them; requests under way keep theirs */
+void request_context_use(
+    struct request_context *context,
+    struct request_rules *rules); /* holds them; requests under way keep theirs */
 const struct config *request_context_config(const struct request_context *context);
 struct sheet *request_context_sheet(const struct request_context *context);
-uint32_t request_context_live(const struct request_context *context); /* requests, with fetches whose client has left */
+uint32_t request_context_live(
+    const struct request_context *context); /* requests, with fetches whose client has left */
 
 /* ---- one request ---- */
 struct request;
 struct request_io {
-    /* The request can go on: resume the connection in this turn and call request_run() or request_read() again. */
+    /* The request can go on: resume the connection in this turn and call request_run() or
+     * request_read() again. */
     void (*wake)(void *arg);
 };
 struct request_arrival {
-    struct str peer;          /* the socket's address; "" for unix sockets */
-    bool is_tls, is_admin;    /* is_admin: it came on the admin listener */
-    bool has_hidden_bytes;    /* the server saw what the parser hid (library-facts: pointer adjacency) */
-    uint64_t started_us;      /* loop_now_us() at the request line */
+    struct str peer;       /* the socket's address; "" for unix sockets */
+    bool is_tls, is_admin; /* is_admin: it came on the admin listener */
+    bool has_hidden_bytes; /* the server saw what the parser hid (library-facts: pointer adjacency)
+                            */
+    uint64_t started_us;   /* loop_now_us() at the request line */
 };
 /* A new request with an arena of its own. NULL: out of memory. */
-struct request *request_new(struct request_context *context, const struct request_io *io, void *io_arg) MUST_USE;
+struct request *request_new(struct request_context *context, const struct request_io *io,
+                            void *io_arg) MUST_USE;
 struct arena *request_arena(struct request *request);
-/* Where the server writes the head: slices may borrow from the connection's memory, which must live until
- * request_finish(). */
+/* Where the server writes the head: slices may borrow from the connection's memory, which must live
+ * until request_finish(). */
 struct http_request_head *request_head(struct request *request);
 
 enum request_next {
@@ -81,11 +90,14 @@ enum request_next {
 };
 /* Validates the head. ANSWERS: refused, and the connection must be closed after the answer. */
 enum request_next request_check(struct request *request, const struct request_arrival *arrival);
-bool request_has_body(const struct request *request);   /* after request_check() */
+bool request_has_body(const struct request *request); /* after request_check() */
 /* Walks on as far as it can. */
 enum request_next request_run(struct request *request);
-enum { REQUEST_BODY_REFUSED = -1 }; /* too large, or the walk has ended: request_answer() says how; send it as you can, and close */
-/* Takes some bytes of the body: how many, fewer than given when full (then suspend; wake() comes), or REFUSED. */
+enum {
+    REQUEST_BODY_REFUSED = -1
+}; /* too large, or the walk has ended: request_answer() says how; send it as you can, and close */
+/* Takes some bytes of the body: how many, fewer than given when full (then suspend; wake() comes),
+ * or REFUSED. */
 ptrdiff_t request_body(struct request *request, struct str bytes);
 void request_body_end(struct request *request);
 /* Nothing of the body came for too long, or the header block is late: makes the 408. */
@@ -97,25 +109,34 @@ struct request_answer {
     const struct http_fields *fields; /* without Content-Length, Connection, Transfer-Encoding */
     bool closes;                      /* the connection must end after it */
     enum request_body_kind body;
-    struct str bytes;                 /* MEMORY: valid until request_finish() */
-    bool has_length;                  /* STREAM: known; EMPTY (HEAD, 304): what the Content-Length would be */
+    struct str bytes; /* MEMORY: valid until request_finish() */
+    bool has_length;  /* STREAM: known; EMPTY (HEAD, 304): what the Content-Length would be */
     uint64_t length;
 };
 const struct request_answer *request_answer(struct request *request);
 enum { REQUEST_READ_WAIT = 0, REQUEST_READ_END = -1, REQUEST_READ_ERROR = -2 };
 ptrdiff_t request_read(struct request *request, char *to, size_t room); /* STREAM */
-const struct http_fields *request_trailers(const struct request *request); /* after END; NULL: none */
+const struct http_fields *
+request_trailers(const struct request *request); /* after END; NULL: none */
 
-enum request_outcome { REQUEST_DONE, REQUEST_CLIENT_LEFT, REQUEST_CUT /* we ended it: timeout, drain, upstream died mid-body */ };
-/* The connection is through with it: logs and counts it, once, and lets it go. bytes: of the body sent, as far as known. */
-void request_finish(struct request **request, enum request_outcome outcome, uint64_t bytes_in, uint64_t bytes_out);
-/* The answer's head does not fit the connection's memory beside the request's: turns it into a 502. */
+enum request_outcome {
+    REQUEST_DONE,
+    REQUEST_CLIENT_LEFT,
+    REQUEST_CUT /* we ended it: timeout, drain, upstream died mid-body */
+};
+/* The connection is through with it: logs and counts it, once, and lets it go. bytes: of the body
+ * sent, as far as known. */
+void request_finish(struct request **request, enum request_outcome outcome, uint64_t bytes_in,
+                    uint64_t bytes_out);
+/* The answer's head does not fit the connection's memory beside the request's: turns it into a 502.
+ */
 void request_head_does_not_fit(struct request *request);
 /* The connection must end after the answer. */
 void request_close_after(struct request *request);
 /* The library answered by itself (a bad chunk, a malformed Content-Length): the record says 400. */
 void request_refused_by_library(struct request *request, const struct request_arrival *arrival);
-/* For what the server room does without a request: counts shed_total{cause}, timeouts_total{kind}. */
+/* For what the server room does without a request: counts shed_total{cause}, timeouts_total{kind}.
+ */
 void request_count_shed(struct request_context *context, const char *cause);
 void request_count_timeout(struct request_context *context, const char *kind);
 
@@ -124,25 +145,28 @@ struct request_system {
     /* the question; valid until done */
     struct str method, path /* normalised */, query, body, peer;
     const struct http_fields *fields;
-    struct arena *arena;      /* the request's: the answer may live here */
+    struct arena *arena; /* the request's: the answer may live here */
     struct str request_id;
-    bool is_public;           /* came on server.listen */
+    bool is_public; /* came on server.listen */
     struct request_rules *rules;
-    struct loop *loop;        /* the asking one */
+    struct loop *loop; /* the asking one */
     /* the answer */
     int status;
-    struct str content_type, answer;  /* in the arena, or static */
-    struct str allow;                 /* for 405 */
-    struct buf text;                  /* a place for long answers: freed with the request */
-    struct post post;                 /* for the way there and back */
+    struct str content_type, answer; /* in the arena, or static */
+    struct str allow;                /* for 405 */
+    struct buf text;                 /* a place for long answers: freed with the request */
+    struct post post;                /* for the way there and back */
+    void *way_back;                  /* whoever carries it may keep something here */
     struct request *request;
-    bool is_cancelled;                /* the client left: the answer is thrown away */
+    bool is_cancelled; /* the client left: the answer is thrown away */
 };
 /* Hands the answer over; on the asking loop's thread. */
 void request_system_done(struct request_system *question);
 
-/* {"client": …, "tier": …, "windows": {…}}: a look at a caller's counters, nothing is charged. Any thread. */
-bool request_write_limit_status(const struct request_rules *rules, const struct request_shared *shared, const struct caller *caller,
+/* {"client": …, "tier": …, "windows": {…}}: a look at a caller's counters, nothing is charged. Any
+ * thread. */
+bool request_write_limit_status(const struct request_rules *rules,
+                                const struct request_shared *shared, const struct caller *caller,
                                 struct limit_time now, struct buf *out);
 
 #endif

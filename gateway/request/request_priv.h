@@ -3,19 +3,38 @@
 #define GATEWAY_REQUEST_PRIV_H
 #include "request/request.h"
 
-#define REQUEST_ARENA_BLOCK   (16 * 1024)
-#define REQUEST_ARENA_MAX     (512 * 1024)
-#define REQUEST_SPARES        256           /* recycled requests kept by a worker */
-#define REQUEST_BODY_ROOM     (64 * 1024)   /* of a body on its way upstream */
-#define REQUEST_SYSTEM_BODY   (1024 * 1024) /* of a question for the admin room */
-#define REQUEST_RETRIES       3             /* look-ups after a flight before fetching alone */
+#define REQUEST_ARENA_BLOCK (16 * 1024)
+#define REQUEST_ARENA_MAX   (512 * 1024)
+#define REQUEST_SPARES      256           /* recycled requests kept by a worker */
+#define REQUEST_BODY_ROOM   (64 * 1024)   /* of a body on its way upstream */
+#define REQUEST_SYSTEM_BODY (1024 * 1024) /* of a question for the admin room */
+#define REQUEST_RETRIES     3             /* look-ups after a flight before fetching alone */
 
 /* go on | request_wake() will be called, then the same step again | skip to respond */
 enum step { STEP_NEXT, STEP_WAIT, STEP_ANSWER, STEP_LOOKUP /* go back to the look-up */ };
 typedef enum step stage_fn(struct request *r);
 
-enum method_label { LABEL_GET, LABEL_HEAD, LABEL_POST, LABEL_PUT, LABEL_PATCH, LABEL_DELETE, LABEL_OPTIONS, LABEL_OTHER, METHOD_LABELS };
-enum cache_status { CACHE_OFF, CACHE_HIT, CACHE_MISS, CACHE_EXPIRED, CACHE_REVALIDATED, CACHE_STALE, CACHE_BYPASS, CACHE_STATUSES };
+enum method_label {
+    LABEL_GET,
+    LABEL_HEAD,
+    LABEL_POST,
+    LABEL_PUT,
+    LABEL_PATCH,
+    LABEL_DELETE,
+    LABEL_OPTIONS,
+    LABEL_OTHER,
+    METHOD_LABELS
+};
+enum cache_status {
+    CACHE_OFF,
+    CACHE_HIT,
+    CACHE_MISS,
+    CACHE_EXPIRED,
+    CACHE_REVALIDATED,
+    CACHE_STALE,
+    CACHE_BYPASS,
+    CACHE_STATUSES
+};
 #define STATUS_CELLS 500 /* 100..599 */
 
 /* One worker's metric cells of one route, found once and kept. */
@@ -60,9 +79,9 @@ struct fetch {
     struct flight *lead;
     uint64_t started_us, stamp;
     int64_t sent_wall_s;
-    bool is_on, is_done;   /* started; ended */
-    bool is_answered;      /* the client's answer is known (head, entry or error) */
-    bool shares;           /* leads a flight */
+    bool is_on, is_done; /* started; ended */
+    bool is_answered;    /* the client's answer is known (head, entry or error) */
+    bool shares;         /* leads a flight */
     struct str target_name;
     uint32_t attempts;
     uint64_t first_byte_us;
@@ -73,8 +92,8 @@ struct fetch {
 /* What is known of the cache's part. */
 struct lookup {
     enum cache_status status;
-    bool is_keyed;         /* key is built: the answer may be stored */
-    bool is_alone;         /* never collapse */
+    bool is_keyed; /* key is built: the answer may be stored */
+    bool is_alone; /* never collapse */
     bool vary_missed, collapsed, stored;
     struct cache_key key;
     struct cache_entry *entry; /* held; to validate, or served */
@@ -155,9 +174,11 @@ struct route_cells *context_cells(struct context_rules *crules, const struct rou
 void request_hold(struct request *r);
 void request_release(struct request *r);
 void request_wake(struct request *r);
+bool request_keep_head(struct request *r);
 
 /* reply.c: the answer; each returns STEP_ANSWER */
-enum step reply_problem(struct request *r, int status, const char *reason, const char *message, struct str extra);
+enum step reply_problem(struct request *r, int status, const char *reason, const char *message,
+                        struct str extra);
 enum step reply_text(struct request *r, int status, struct str content_type, struct str body);
 enum step reply_entry(struct request *r, struct cache_entry *entry, enum cache_status status);
 enum step reply_reader(struct request *r);
@@ -176,7 +197,8 @@ void fetch_client_left(struct request *r);
 struct cache_intent fetch_intent(struct request *r, const struct http_verdict *verdict);
 
 /* fetch_answer.c */
-void fetch_on_head(struct request *r, int status, const struct http_fields *fields, const struct http_answer_facts *facts);
+void fetch_on_head(struct request *r, int status, const struct http_fields *fields,
+                   const struct http_answer_facts *facts);
 void fetch_on_failure(struct request *r);
 void fetch_close_flight(struct request *r, enum flight_outcome outcome, bool set_aside);
 
@@ -185,8 +207,10 @@ bool lookup_serves_stale(const struct request *r, int64_t window_s);
 struct http_cache_policy lookup_policy(const struct request *r, int status);
 
 /* observe.c */
-void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in, uint64_t bytes_out);
+void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in,
+             uint64_t bytes_out);
 const char *cache_status_name(enum cache_status status);
-void count_series(struct request_context *context, enum metric_id id, size_t count, const struct str *values);
+void count_series(struct request_context *context, enum metric_id id, size_t count,
+                  const struct str *values);
 
 #endif

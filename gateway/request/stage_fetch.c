@@ -14,7 +14,8 @@ static ptrdiff_t on_read(void *arg, char *to, size_t room)
     struct request *r = arg;
     struct body_buffer *body = &r->body;
     size_t taken = body->len < room ? body->len : room;
-    size_t first = REQUEST_BODY_ROOM - body->start < taken ? REQUEST_BODY_ROOM - body->start : taken;
+    size_t first =
+        REQUEST_BODY_ROOM - body->start < taken ? REQUEST_BODY_ROOM - body->start : taken;
 
     if (r->is_finished || body->discards)
         return CLIENT_READ_ABORT;
@@ -46,8 +47,8 @@ static void note_result(struct request *r, const struct upstream_result *result)
     r->fetch.reason = result->reason;
 }
 
-static void on_head(void *arg, int status, const struct http_fields *fields, const struct http_answer_facts *facts,
-                    const struct upstream_result *so_far)
+static void on_head(void *arg, int status, const struct http_fields *fields,
+                    const struct http_answer_facts *facts, const struct upstream_result *so_far)
 {
     struct request *r = arg;
     struct str type = http_fields_get(fields, HTTP_CONTENT_TYPE);
@@ -113,11 +114,14 @@ static void on_done(void *arg, const struct upstream_result *result)
     request_release(r);
 }
 
-static void on_tried(void *arg, struct str target, enum upstream_kind kind, int status, bool will_retry)
+static void on_tried(void *arg, struct str target, enum upstream_kind kind, int status,
+                     bool will_retry)
 {
     struct request *r = arg;
     struct str upstream = r->route->upstream->name;
-    struct str outcome = kind != UPSTREAM_OK ? STR("error") : status >= 500 ? STR("5xx") : STR("ok");
+    struct str outcome = kind != UPSTREAM_OK ? STR("error")
+                         : status >= 500     ? STR("5xx")
+                                             : STR("ok");
     struct str values[] = {upstream, target, outcome};
 
     count_series(r->context, M_UPSTREAM_REQUESTS, COUNT_OF(values), values);
@@ -139,8 +143,9 @@ static const struct upstream_handler handler = {
 /* A stored answer is to be confirmed: our validators take the place of the client's. */
 static bool add_validators(struct request *r, struct http_fields *fields)
 {
-    static const enum http_name replaced[] = {HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE, HTTP_IF_MATCH,
-                                              HTTP_IF_UNMODIFIED_SINCE, HTTP_RANGE, HTTP_IF_RANGE};
+    static const enum http_name replaced[] = {HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE,
+                                              HTTP_IF_MATCH,      HTTP_IF_UNMODIFIED_SINCE,
+                                              HTTP_RANGE,         HTTP_IF_RANGE};
     const struct cache_meta *meta = cache_entry_meta(r->cache.entry);
     struct str modified = http_fields_get(&meta->fields, HTTP_LAST_MODIFIED);
 
@@ -162,12 +167,14 @@ static bool hide_credential(struct request *r, struct http_fields *fields)
 
     if (!r->config->identity.api_key.hide || !r->who.credential_seen)
         return true;
-    if (!identify_hide_credential(request_rules_identify(r->crules->rules), fields, &query, r->arena))
+    if (!identify_hide_credential(request_rules_identify(r->crules->rules), fields, &query,
+                                  r->arena))
         return false;
     if (query.ptr == target.query.ptr)
         return true;
-    r->upstream_target = query.len > 0 ? arena_printf(r->arena, "%.*s?%.*s", STR_ARG(target.path), STR_ARG(query))
-                                       : target.path;
+    r->upstream_target =
+        query.len > 0 ? arena_printf(r->arena, "%.*s?%.*s", STR_ARG(target.path), STR_ARG(query))
+                      : target.path;
     return r->upstream_target.ptr != NULL;
 }
 
@@ -203,9 +210,9 @@ bool fetch_start(struct request *r)
         .path = r->upstream_target,
         .client_host = r->facts.authority,
         .fields = &fields,
-        .body = !r->facts.has_body      ? CLIENT_BODY_NONE
-                : r->facts.is_chunked   ? CLIENT_BODY_CHUNKED
-                                        : CLIENT_BODY_SIZED,
+        .body = !r->facts.has_body    ? CLIENT_BODY_NONE
+                : r->facts.is_chunked ? CLIENT_BODY_CHUNKED
+                                      : CLIENT_BODY_SIZED,
         .body_length = r->facts.content_length,
         .timeout_ms = r->route->timeout_ms >= 0 ? r->route->timeout_ms : upstream->timeout_ms,
         .has_idempotency_key = http_fields_count_of(&r->head.fields, HTTP_IDEMPOTENCY_KEY) > 0,
@@ -258,7 +265,8 @@ static enum step join(struct request *r)
     c->wait.told = on_told;
     c->wait.wake = on_wake;
     c->wait.arg = r;
-    switch (cache_join(r->context->shared->cache, &c->key, loop_now_us(r->context->loop), &c->wait, &r->fetch.lead)) {
+    switch (cache_join(r->context->shared->cache, &c->key, loop_now_us(r->context->loop), &c->wait,
+                       &r->fetch.lead)) {
     case FLIGHT_LEAD:
         r->fetch.shares = true;
         return start(r);
@@ -279,7 +287,8 @@ static enum step follow(struct request *r)
 
     switch (c->outcome) {
     case FLIGHT_READ:
-        if (fill_reader_fits(r->reader, &r->head.fields, r->config->cache.normalize_vary, r->arena)) {
+        if (fill_reader_fits(r->reader, &r->head.fields, r->config->cache.normalize_vary,
+                             r->arena)) {
             cell_add(r->context->collapsed, 1);
             return reply_reader(r);
         }

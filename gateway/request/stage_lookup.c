@@ -25,6 +25,7 @@ struct http_cache_policy lookup_policy(const struct request *r, int status)
         .default_ttl_s = seconds_of(cache->default_ttl_ms),
         .negative_ttl_s = -1,
         .heuristic = cache->heuristic,
+        .honor_client = cache->honor_client,
         .store_set_cookie = cache->store_set_cookie,
         .stale_while_revalidate_s = 0,
         .stale_if_error_s = seconds_of(cache->stale_if_error_ms),
@@ -111,7 +112,8 @@ static void read_wishes(struct request *r)
 {
     static const struct http_fields none = {NULL, 0, 0, NULL};
 
-    http_cache_control_parse(r->config->cache.honor_client ? &r->head.fields : &none, true, &r->cache.wants);
+    http_cache_control_parse(r->config->cache.honor_client ? &r->head.fields : &none, true,
+                             &r->cache.wants);
 }
 
 static void find(struct request *r)
@@ -120,8 +122,8 @@ static void find(struct request *r)
     uint64_t now_us = loop_now_us(r->context->loop);
 
     cache_entry_release(&c->entry);
-    c->entry = cache_find(r->context->shared->cache, &c->key, &r->head.fields, r->config->cache.normalize_vary,
-                          r->arena, &c->vary_missed);
+    c->entry = cache_find(r->context->shared->cache, &c->key, &r->head.fields,
+                          r->config->cache.normalize_vary, r->arena, &c->vary_missed);
     if (c->entry != NULL && !may_share(r, cache_entry_meta(c->entry)))
         cache_entry_release(&c->entry);
     if (c->entry == NULL) {
@@ -142,14 +144,16 @@ static enum http_use judge_entry(const struct request *r)
 
     if (cache_entry_is_soft_purged(r->cache.entry))
         return HTTP_USE_VALIDATE;
-    return http_may_use(&r->cache.wants, age_s, age_s + ttl_s, meta->must_revalidate, meta->always_revalidate);
+    return http_may_use(&r->cache.wants, age_s, age_s + ttl_s, meta->must_revalidate,
+                        meta->always_revalidate);
 }
 
 static enum step unsatisfiable(struct request *r)
 {
     r->cache.status = CACHE_MISS;
     r->cache.detail = "only-if-cached";
-    return reply_problem(r, 504, "only_if_cached", "The cache holds no answer that may be used.", STR_NONE);
+    return reply_problem(r, 504, "only_if_cached", "The cache holds no answer that may be used.",
+                         STR_NONE);
 }
 
 static enum step serve(struct request *r, enum cache_status status)
@@ -179,7 +183,8 @@ enum step stage_lookup(struct request *r)
 {
     bool is_get = str_eq(r->head.method, STR("GET"));
 
-    if (!r->route->cache.is_on || !r->config->cache.enabled || (!is_get && !str_eq(r->head.method, STR("HEAD"))))
+    if (!r->route->cache.is_on || !r->config->cache.enabled ||
+        (!is_get && !str_eq(r->head.method, STR("HEAD"))))
         return STEP_NEXT;
     if (r->identity != IDENTIFY_OK)
         return STEP_NEXT; /* cache first: the limit step refuses it */
@@ -191,7 +196,8 @@ enum step stage_lookup(struct request *r)
         read_wishes(r);
         if (!build_key(r))
             return reply_out_of_memory(r);
-        r->cache.is_alone = !is_get || (has_authorization(r) && r->route->cache.per_user == PER_USER_ABSENT) ||
+        r->cache.is_alone = !is_get ||
+                            (has_authorization(r) && r->route->cache.per_user == PER_USER_ABSENT) ||
                             http_fields_count_of(&r->head.fields, HTTP_COOKIE) > 0 ||
                             http_fields_count_of(&r->head.fields, HTTP_RANGE) > 0 ||
                             http_has_conditionals(&r->head.fields) || !r->config->cache.collapse;

@@ -8,8 +8,10 @@
 
 static enum step not_allowed(struct request *r)
 {
-    struct str allow = routes_allow(request_rules_routes(r->crules->rules), r->facts.host, r->path, r->arena);
-    enum step step = reply_problem(r, 405, "method_not_allowed", "The route does not serve this method.", STR_NONE);
+    struct str allow =
+        routes_allow(request_rules_routes(r->crules->rules), r->facts.host, r->path, r->arena);
+    enum step step = reply_problem(r, 405, "method_not_allowed",
+                                   "The route does not serve this method.", STR_NONE);
 
     if (allow.ptr != NULL)
         (void)reply_field(r, HTTP_ALLOW, allow);
@@ -19,7 +21,8 @@ static enum step not_allowed(struct request *r)
 /* The body's announced length is judged before a byte of it is read. */
 static bool body_fits(const struct request *r)
 {
-    return !r->facts.has_body || r->facts.is_chunked || r->facts.content_length <= r->route->max_body_bytes;
+    return !r->facts.has_body || r->facts.is_chunked ||
+           r->facts.content_length <= r->route->max_body_bytes;
 }
 
 enum step stage_route(struct request *r)
@@ -40,16 +43,19 @@ enum step stage_route(struct request *r)
         struct str slug = STR("path_confusion");
 
         count_series(r->context, M_REJECTED, 1, &slug);
-        return reply_problem(r, 400, "protected_route", "The path holds an encoded separator.", STR_NONE);
+        return reply_problem(r, 400, "protected_route", "The path holds an encoded separator.",
+                             STR_NONE);
     }
     if (!body_fits(r)) {
         struct str slug = STR("body_too_large");
 
         count_series(r->context, M_REJECTED, 1, &slug);
-        return reply_problem(r, 413, "body_too_large", "The request body is larger than this route allows.", STR_NONE);
+        return reply_problem(r, 413, "body_too_large",
+                             "The request body is larger than this route allows.", STR_NONE);
     }
     if (!route_rewrite(&r->match, r->facts.origin_form, r->arena, &r->upstream_target))
-        return reply_problem(r, 400, "injection_blocked", "The target cannot be rewritten safely.", STR_NONE);
+        return reply_problem(r, 400, "injection_blocked", "The target cannot be rewritten safely.",
+                             STR_NONE);
     if (r->route->cache.is_on && !r->route->cache.count_hits)
         r->walk = &walk_cache_first;
     return STEP_NEXT;
@@ -72,7 +78,8 @@ enum step stage_identify(struct request *r)
         .wall_s = loop_wall_us(r->context->loop) / 1000000,
     };
 
-    r->identity = identify_ask(request_rules_identify(r->crules->rules), &question, r->arena, &r->who);
+    r->identity =
+        identify_ask(request_rules_identify(r->crules->rules), &question, r->arena, &r->who);
     r->is_known = true;
     switch (r->identity) {
     case IDENTIFY_OK:
@@ -97,7 +104,8 @@ static enum step refuse_identity(struct request *r)
     case IDENTIFY_OK:
         return STEP_NEXT;
     case IDENTIFY_FORBIDDEN:
-        return reply_problem(r, 403, r->who.reason, "This credential may not use the route.", STR_NONE);
+        return reply_problem(r, 403, r->who.reason, "This credential may not use the route.",
+                             STR_NONE);
     case IDENTIFY_NEEDED:
     case IDENTIFY_INVALID:
         break;
@@ -146,8 +154,8 @@ static void join_windows(struct limit_state *state, const struct limit_state *mo
     }
 }
 
-/* The policies of one request: [0] the tier and [1] the route's own when it is the client's, as one decision;
- * `route` is charged after it. */
+/* The policies of one request: [0] the tier and [1] the route's own when it is the client's, as one
+ * decision; `route` is charged after it. */
 struct policies {
     struct limit_policy client[2], route;
     uint32_t client_count;
@@ -159,14 +167,16 @@ static void gather_policies(const struct request *r, struct policies *p)
     const struct route_config *route = r->route;
     bool is_dry = route->limit.dry_run && !r->config->limits.dry_run;
 
-    p->client[0] = (struct limit_policy){&r->who.caller.tier->windows, limit_key(r->who.caller.hash, 0, STR_NONE)};
+    p->client[0] = (struct limit_policy){&r->who.caller.tier->windows,
+                                         limit_key(r->who.caller.hash, 0, STR_NONE)};
     p->client_count = 1;
     p->has_route = false;
     p->route_is_dry = is_dry;
     if (route->limit.windows.count == 0)
         return;
     if (route->limit.scope == SCOPE_CLIENT && !is_dry) {
-        p->client[1] = (struct limit_policy){&route->limit.windows, limit_key(r->who.caller.hash, 1, route->name)};
+        p->client[1] = (struct limit_policy){&route->limit.windows,
+                                             limit_key(r->who.caller.hash, 1, route->name)};
         p->client_count = 2;
         return;
     }

@@ -28,7 +28,8 @@ static enum step health(struct request *r)
 {
     if (is_get_or_head(r))
         return reply_text(r, 200, STR("application/json"), STR("{\"status\":\"ok\"}\n"));
-    (void)reply_problem(r, 405, "method_not_allowed", "Only GET and HEAD are served here.", STR_NONE);
+    (void)reply_problem(r, 405, "method_not_allowed", "Only GET and HEAD are served here.",
+                        STR_NONE);
     return reply_field(r, HTTP_ALLOW, STR("GET, HEAD")) ? STEP_ANSWER : reply_out_of_memory(r);
 }
 
@@ -46,19 +47,31 @@ static enum step own_windows(struct request *r)
     struct buf text = buf_new(16 * 1024);
     struct str body = STR_NONE;
 
-    if (identify_ask(request_rules_identify(r->crules->rules), &question, r->arena, &r->who) != IDENTIFY_OK)
+    if (identify_ask(request_rules_identify(r->crules->rules), &question, r->arena, &r->who) !=
+        IDENTIFY_OK)
         return reply_problem(r, 401, "credential", "The credential is not valid.", STR_NONE);
-    if (request_write_limit_status(r->crules->rules, r->context->shared, &r->who.caller, now, &text))
+    if (request_write_limit_status(r->crules->rules, r->context->shared, &r->who.caller, now,
+                                   &text))
         body = arena_copy(r->arena, buf_str(&text));
     buf_free(&text);
-    return body.ptr != NULL ? reply_text(r, 200, STR("application/json"), body) : reply_out_of_memory(r);
+    return body.ptr != NULL ? reply_text(r, 200, STR("application/json"), body)
+                            : reply_out_of_memory(r);
 }
 
 /* ---- questions ---- */
 
-static void ask(struct request *r, struct str path)
+/* False: out of memory. */
+static bool ask(struct request *r)
 {
     struct request_system *q = &r->system;
+    struct str path;
+
+    /* The main thread may still read it when the client has left. */
+    if (!r->arrival.is_admin && !request_keep_head(r))
+        return false;
+    path = system_path(r->path);
+    if (path.ptr == NULL)
+        path = r->path;
 
     q->method = r->head.method;
     q->path = path;
@@ -75,6 +88,7 @@ static void ask(struct request *r, struct str path)
     q->request = r;
     request_hold(r);
     r->context->shared->system(r->context->shared->system_arg, q);
+    return true;
 }
 
 void request_system_done(struct request_system *question)
@@ -92,19 +106,22 @@ static enum step answer_question(struct request *r)
     struct request_system *q = &r->system;
 
     if (q->status >= 400 && q->content_type.ptr == NULL)
-        (void)reply_problem(r, q->status, "admin", q->answer.ptr != NULL ? q->answer.ptr : http_reason(q->status),
+        (void)reply_problem(r, q->status, "admin",
+                            q->answer.ptr != NULL ? q->answer.ptr : http_reason(q->status),
                             STR_NONE);
     else
         (void)reply_text(r, q->status, q->content_type, q->answer);
     if (q->allow.ptr != NULL && !reply_field(r, HTTP_ALLOW, q->allow))
         return reply_out_of_memory(r);
-    if (q->status == 401 && !reply_field(r, HTTP_WWW_AUTHENTICATE, STR("Bearer realm=\"gateway admin\"")))
+    if (q->status == 401 &&
+        !reply_field(r, HTTP_WWW_AUTHENTICATE, STR("Bearer realm=\"gateway admin\"")))
         return reply_out_of_memory(r);
-    return http_fields_set(&r->out, HTTP_CACHE_CONTROL, STR("no-store")) ? STEP_ANSWER : reply_out_of_memory(r);
+    return http_fields_set(&r->out, HTTP_CACHE_CONTROL, STR("no-store")) ? STEP_ANSWER
+                                                                         : reply_out_of_memory(r);
 }
 
 /* Waits for the whole body, then for the answer. */
-static enum step question(struct request *r, struct str path)
+static enum step question(struct request *r)
 {
     if (r->system.status != 0)
         return answer_question(r);
@@ -115,7 +132,8 @@ static enum step question(struct request *r, struct str path)
         return STEP_WAIT;
     }
     r->is_asked = true;
-    ask(r, path);
+    if (!ask(r))
+        return reply_out_of_memory(r);
     return r->system.status != 0 ? answer_question(r) : STEP_WAIT;
 }
 
@@ -126,13 +144,13 @@ enum step stage_system(struct request *r)
     if (r->system.text.max == 0)
         r->system.text = buf_new(64 * 1024 * 1024);
     if (r->arrival.is_admin)
-        return is_health(r->path) ? health(r) : question(r, path.ptr != NULL ? path : r->path);
+        return is_health(r->path) ? health(r) : question(r);
     if (is_health(r->path))
         return health(r);
     if (path.ptr == NULL)
         return STEP_NEXT;
     if (r->config->admin.is_public)
-        return question(r, path);
+        return question(r);
     if (str_eq(path, STR("/system/rate-limit/status")) && is_get_or_head(r) &&
         !str_has(r->target.query, STR("client=")))
         return own_windows(r);

@@ -9,10 +9,10 @@
  * The admin listener's requests know one step. Worker's thread. */
 #include "request/request_priv.h"
 
-static stage_fn *const limit_first[] = {stage_system, stage_route,  stage_identify, stage_limit,
-                                        stage_lookup, stage_fetch, NULL};
-static stage_fn *const cache_first[] = {stage_system, stage_route, stage_identify, stage_lookup,
-                                        stage_limit,  stage_fetch, NULL};
+static stage_fn *const limit_first[] = {
+    stage_system, stage_route, stage_identify, stage_limit, stage_lookup, stage_fetch, NULL};
+static stage_fn *const cache_first[] = {
+    stage_system, stage_route, stage_identify, stage_lookup, stage_limit, stage_fetch, NULL};
 static stage_fn *const system_only[] = {stage_system, NULL};
 
 const struct walk walk_limit_first = {"limit first", limit_first};
@@ -28,7 +28,8 @@ static uint32_t step_of(const struct walk *walk, stage_fn *stage)
     return i;
 }
 
-/* May the body be taken now? Once somebody wants it: the exchange with the upstream, or the admin room. */
+/* May the body be taken now? Once somebody wants it: the exchange with the upstream, or the admin
+ * room. */
 static enum request_next wait_or_body(struct request *r)
 {
     if (r->facts.has_body && !r->body.ended && (r->fetch.is_on || r->takes_question_body))

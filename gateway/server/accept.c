@@ -22,7 +22,7 @@ struct ip_slot {
 };
 struct server_counts {
     _Atomic uint64_t connections;
-    atomic_flag lock; /* held for a look-up only */
+    atomic_flag lock;      /* held for a look-up only */
     struct ip_slot *slots; /* made when the limit per address is first used */
 };
 
@@ -63,7 +63,9 @@ static struct ip_slot *slot_of(struct server_counts *counts, const uint8_t addre
     size_t at;
 
     memcpy(parts, address, sizeof(parts));
-    at = (size_t)((parts[0] * UINT64_C(0x9e3779b97f4a7c15) ^ parts[1] * UINT64_C(0xc2b2ae3d27d4eb4f)) >> 48);
+    at = (size_t)((parts[0] * UINT64_C(0x9e3779b97f4a7c15) ^
+                   parts[1] * UINT64_C(0xc2b2ae3d27d4eb4f)) >>
+                  48);
     for (size_t i = 0; i < IP_SLOTS; i++) {
         struct ip_slot *slot = &counts->slots[(at + i) % IP_SLOTS];
 
@@ -91,7 +93,8 @@ static bool take_for_address(struct server_counts *counts, uint32_t most, const 
     return ok;
 }
 
-/* Linear probing has no tombstones here: what follows an emptied slot is put in its right place again. */
+/* Linear probing has no tombstones here: what follows an emptied slot is put in its right place
+ * again. */
 static void close_gap(struct server_counts *counts, struct ip_slot *gap)
 {
     size_t at = (size_t)(gap - counts->slots);
@@ -115,15 +118,17 @@ static void give_for_address(struct server_counts *counts, const uint8_t address
     unlock(counts);
 }
 
-bool counts_take(struct server_counts *counts, const struct server_config *config, const uint8_t address[16],
-                 const char **why)
+bool counts_take(struct server_counts *counts, const struct server_config *config,
+                 const uint8_t address[16], const char **why)
 {
-    if (atomic_fetch_add_explicit(&counts->connections, 1, memory_order_relaxed) >= config->max_connections) {
+    if (atomic_fetch_add_explicit(&counts->connections, 1, memory_order_relaxed) >=
+        config->max_connections) {
         atomic_fetch_sub_explicit(&counts->connections, 1, memory_order_relaxed);
         *why = "connections";
         return false;
     }
-    if (config->max_connections_per_ip > 0 && !take_for_address(counts, config->max_connections_per_ip, address)) {
+    if (config->max_connections_per_ip > 0 &&
+        !take_for_address(counts, config->max_connections_per_ip, address)) {
         atomic_fetch_sub_explicit(&counts->connections, 1, memory_order_relaxed);
         *why = "connections_per_ip";
         return false;
@@ -140,7 +145,8 @@ void counts_give(struct server_counts *counts, const uint8_t address[16], bool p
 
 /* ---- accepting ---- */
 
-static void take_in(struct listener *listener, int fd, const struct sockaddr *address, socklen_t size)
+static void take_in(struct listener *listener, int fd, const struct sockaddr *address,
+                    socklen_t size)
 {
     struct server *server = listener->server;
     const struct server_config *config = &request_context_config(server->context)->server;
@@ -166,7 +172,8 @@ static void take_in(struct listener *listener, int fd, const struct sockaddr *ad
         return;
     }
     server->adding = c;
-    if (MHD_add_connection(listener->daemon, fd, address, size) != MHD_YES && server->adding != NULL) {
+    if (MHD_add_connection(listener->daemon, fd, address, size) != MHD_YES &&
+        server->adding != NULL) {
         server->adding = NULL; /* the library has closed the fd, and never told of a start */
         connection_free(c);
     }
@@ -192,7 +199,8 @@ static void out_of_fds(struct listener *listener)
     for (uint32_t i = 0; i < server->listener_count; i++)
         if (server->listeners[i].watch != NULL)
             watch_change(server->listeners[i].watch, 0);
-    if (!deadline_set(server->loop, &server->accept_pause, loop_now_us(server->loop) + SERVER_ACCEPT_PAUSE_US))
+    if (!deadline_set(server->loop, &server->accept_pause,
+                      loop_now_us(server->loop) + SERVER_ACCEPT_PAUSE_US))
         accept_resume(server);
 }
 

@@ -38,7 +38,8 @@ static void set_address(struct connection *c, const struct sockaddr *address)
     }
 }
 
-struct connection *connection_new(struct server *server, struct listener *listener, int fd, const struct sockaddr *address)
+struct connection *connection_new(struct server *server, struct listener *listener, int fd,
+                                  const struct sockaddr *address)
 {
     struct connection *c = calloc(1, sizeof(*c));
 
@@ -112,11 +113,13 @@ bool connection_index(struct connection *c)
     size_t need = (size_t)c->fd + 1;
 
     if (need > server->by_fd_count) {
-        struct connection **grown = realloc((void *)server->by_fd, need * 2 * sizeof(struct connection *));
+        struct connection **grown =
+            realloc((void *)server->by_fd, need * 2 * sizeof(struct connection *));
 
         if (grown == NULL)
             return false;
-        memset((void *)(grown + server->by_fd_count), 0, (need * 2 - server->by_fd_count) * sizeof(struct connection *));
+        memset((void *)(grown + server->by_fd_count), 0,
+               (need * 2 - server->by_fd_count) * sizeof(struct connection *));
         server->by_fd = grown;
         server->by_fd_count = need * 2;
     }
@@ -152,14 +155,15 @@ void connection_phase(struct connection *c, enum phase phase)
 
     c->phase = phase;
     c->due_us = ms < 0 ? UINT64_MAX : loop_now_us(c->server->loop) + (uint64_t)ms * 1000;
-    if (c->due_us == UINT64_MAX || (deadline_is_set(&c->deadline) && c->deadline.at_us <= c->due_us))
+    if (c->due_us == UINT64_MAX ||
+        (deadline_is_set(&c->deadline) && c->deadline.at_us <= c->due_us))
         return;
     if (!deadline_set(c->server->loop, &c->deadline, c->due_us))
         connection_cut(c); /* a connection without a deadline could stay for ever */
 }
 
-/* Has the peer's kernel acknowledged, or sent, something since the last look? Unix sockets cannot tell: their
- * reader is as near as ours, so silence is judged by the answer's own progress only. */
+/* Has the peer's kernel acknowledged, or sent, something since the last look? Unix sockets cannot
+ * tell: their reader is as near as ours, so silence is judged by the answer's own progress only. */
 static bool made_progress(struct connection *c, bool writing)
 {
     struct tcp_info info;
@@ -183,7 +187,8 @@ static void header_is_late(struct connection *c)
     if (c->request != NULL) {
         request_timed_out(c->request, "header_timeout");
         response_raw(c);
-    } else if (c->listener->daemon == c->server->plain && c->served == 0 && made_progress(c, false)) {
+    } else if (c->listener->daemon == c->server->plain && c->served == 0 &&
+               made_progress(c, false)) {
         raw_refusal(c->fd, 408, "The request did not arrive in time.");
     }
     connection_cut(c);

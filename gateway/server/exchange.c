@@ -10,14 +10,17 @@
 
 #include <string.h>
 
-#define DISCARD_BYTES (256 * 1024) /* of a refused body, so that the client reads our answer before it sees a reset */
+#define DISCARD_BYTES                                                                              \
+    (256 * 1024) /* of a refused body, so that the client reads our answer before it sees a reset  \
+                  */
 
 static struct connection *connection_of(struct MHD_Connection *mhd)
 {
     return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
-void exchange_connection(void *arg, struct MHD_Connection *mhd, void **state, enum MHD_ConnectionNotificationCode code)
+void exchange_connection(void *arg, struct MHD_Connection *mhd, void **state,
+                         enum MHD_ConnectionNotificationCode code)
 {
     struct server *server = arg;
     struct connection *c;
@@ -163,8 +166,9 @@ static enum MHD_Result final_call(struct connection *c)
     return queue(c);
 }
 
-enum MHD_Result exchange_handle(void *arg, struct MHD_Connection *mhd, const char *url, const char *method,
-                                const char *version, const char *upload, size_t *upload_size, void **state)
+enum MHD_Result exchange_handle(void *arg, struct MHD_Connection *mhd, const char *url,
+                                const char *method, const char *version, const char *upload,
+                                size_t *upload_size, void **state)
 {
     struct connection *c = *state;
 
@@ -190,7 +194,8 @@ enum MHD_Result exchange_handle(void *arg, struct MHD_Connection *mhd, const cha
 
 /* ---- the end ---- */
 
-static enum request_outcome outcome_of(const struct connection *c, enum MHD_RequestTerminationCode code)
+static enum request_outcome outcome_of(const struct connection *c,
+                                       enum MHD_RequestTerminationCode code)
 {
     if (c->raw_answered || (code == MHD_REQUEST_TERMINATED_COMPLETED_OK && !c->is_short))
         return REQUEST_DONE;
@@ -199,7 +204,8 @@ static enum request_outcome outcome_of(const struct connection *c, enum MHD_Requ
     return REQUEST_CLIENT_LEFT;
 }
 
-void exchange_completed(void *arg, struct MHD_Connection *mhd, void **state, enum MHD_RequestTerminationCode code)
+void exchange_completed(void *arg, struct MHD_Connection *mhd, void **state,
+                        enum MHD_RequestTerminationCode code)
 {
     struct connection *c = *state;
 
@@ -210,8 +216,9 @@ void exchange_completed(void *arg, struct MHD_Connection *mhd, void **state, enu
         return;
     if (c->request != NULL && c->stage == STAGE_NEW && !c->is_cut && !c->is_gone &&
         code == MHD_REQUEST_TERMINATED_WITH_ERROR) {
-        struct request_arrival arrival = {
-            .peer = str_of(c->peer), .is_admin = c->server->is_admin, .started_us = c->request_started_us};
+        struct request_arrival arrival = {.peer = str_of(c->peer),
+                                          .is_admin = c->server->is_admin,
+                                          .started_us = c->request_started_us};
 
         request_refused_by_library(c->request, &arrival);
         c->raw_answered = true;

@@ -19,8 +19,8 @@ static bool is_old_library(void)
     return str_starts(str_of(MHD_get_version()), STR("0."));
 }
 
-static enum MHD_Result collect(void *arg, enum MHD_ValueKind kind, const char *key, size_t key_size, const char *value,
-                               size_t value_size)
+static enum MHD_Result collect(void *arg, enum MHD_ValueKind kind, const char *key, size_t key_size,
+                               const char *value, size_t value_size)
 {
     struct collecting *state = arg;
     struct str text = value != NULL ? str_at(value, value_size) : STR("");
@@ -45,16 +45,20 @@ static enum MHD_Result collect(void *arg, enum MHD_ValueKind kind, const char *k
 bool head_collect(struct connection *c, const char *method, const char *version, bool *hidden)
 {
     struct http_request_head *head = request_head(c->request);
-    size_t method_len = strlen(method), target_len = strlen(c->raw_target), version_len = strlen(version);
-    struct collecting state = {.fields = &head->fields, .expected = version + version_len + 2, .checks = is_old_library()};
-    size_t size = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+    size_t method_len = strlen(method), target_len = strlen(c->raw_target),
+           version_len = strlen(version);
+    struct collecting state = {
+        .fields = &head->fields, .expected = version + version_len + 2, .checks = is_old_library()};
+    size_t size =
+        MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
 
     head->method = str_at(method, method_len);
     head->target = str_at(c->raw_target, target_len);
     head->version = str_at(version, version_len);
     (void)MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, collect, &state);
     if (state.checks)
-        state.hidden |= c->raw_target != method + method_len + 1 || version != c->raw_target + target_len + 1 ||
+        state.hidden |= c->raw_target != method + method_len + 1 ||
+                        version != c->raw_target + target_len + 1 ||
                         state.expected + 2 != method + size;
     *hidden = state.hidden;
     return !state.failed;

@@ -47,13 +47,16 @@ static uint16_t port_of(int fd)
 
     if (getsockname(fd, (struct sockaddr *)&address, &size) != 0)
         return 0;
-    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&address)->sin6_port
-                                               : ((struct sockaddr_in *)(void *)&address)->sin_port);
+    return ntohs(address.ss_family == AF_INET6
+                     ? ((struct sockaddr_in6 *)(void *)&address)->sin6_port
+                     : ((struct sockaddr_in *)(void *)&address)->sin_port);
 }
 
-static bool open_tcp(const struct listen_config *listen, uint16_t port, bool probe, struct server_socket *out, struct fail *why)
+static bool open_tcp(const struct listen_config *listen, uint16_t port, bool probe,
+                     struct server_socket *out, struct fail *why)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found = NULL;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV},
+                    *found = NULL;
     struct fail text;
     int error, fd;
     bool ok = false;
@@ -87,22 +90,26 @@ static void remove_stale(const struct sockaddr_un *address)
 
     if (fd < 0)
         return;
-    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 && errno == ECONNREFUSED)
+    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
+        errno == ECONNREFUSED)
         (void)unlink(address->sun_path);
     close(fd);
 }
 
-static bool open_unix(const struct listen_config *config, struct server_socket *out, struct fail *why)
+static bool open_unix(const struct listen_config *config, struct server_socket *out,
+                      struct fail *why)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     if (config->address.len >= sizeof(address.sun_path))
-        return fail_set(why, "unix:%s: the path is longer than %zu bytes", config->address.ptr, sizeof(address.sun_path) - 1);
+        return fail_set(why, "unix:%s: the path is longer than %zu bytes", config->address.ptr,
+                        sizeof(address.sun_path) - 1);
     memcpy(address.sun_path, config->address.ptr, config->address.len);
     remove_stale(&address);
     out->port = 0;
     out->fd = open_socket(AF_UNIX);
-    if (out->fd < 0 || bind(out->fd, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(out->fd, BACKLOG) != 0) {
+    if (out->fd < 0 || bind(out->fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+        listen(out->fd, BACKLOG) != 0) {
         fail_set(why, "unix:%s: %s", config->address.ptr, strerror(errno));
         if (out->fd >= 0)
             close(out->fd);
@@ -111,7 +118,8 @@ static bool open_unix(const struct listen_config *config, struct server_socket *
     return true;
 }
 
-bool server_socket_open(const struct listen_config *listen, uint16_t port, bool probe, struct server_socket *out, struct fail *why)
+bool server_socket_open(const struct listen_config *listen, uint16_t port, bool probe,
+                        struct server_socket *out, struct fail *why)
 {
     return listen->is_unix ? open_unix(listen, out, why) : open_tcp(listen, port, probe, out, why);
 }
@@ -129,8 +137,8 @@ void server_check(const struct config *config, struct faults *faults)
             continue;
         error = getaddrinfo(listen->address.ptr, NULL, &hints, &found);
         if (error != 0)
-            faults_add(faults, config, path.text, "%s: %s, expected an address of this machine", listen->address.ptr,
-                       gai_strerror(error));
+            faults_add(faults, config, path.text, "%s: %s, expected an address of this machine",
+                       listen->address.ptr, gai_strerror(error));
         else
             freeaddrinfo(found);
     }

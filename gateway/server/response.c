@@ -50,7 +50,8 @@ static struct MHD_Response *make_empty(struct connection *c, const struct reques
 {
     struct MHD_Response *response;
 
-    if (answer->status == 204 || (answer->has_length && answer->length == 0 && answer->status != 304))
+    if (answer->status == 204 ||
+        (answer->has_length && answer->length == 0 && answer->status != 304))
         return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     if (answer->has_length) /* HEAD, 304: the reader is never asked */
         return MHD_create_response_from_callback(answer->length, 1, read_body, c, NULL);
@@ -72,13 +73,13 @@ static struct MHD_Response *make(struct connection *c, const struct request_answ
     case REQUEST_BODY_MEMORY:
         c->bytes_out = answer->bytes.len;
         /* the library takes a pointer to non-const and does not write through it */
-        return MHD_create_response_from_buffer(answer->bytes.len, (void *)(uintptr_t)answer->bytes.ptr,
-                                               MHD_RESPMEM_PERSISTENT);
+        return MHD_create_response_from_buffer(
+            answer->bytes.len, (void *)(uintptr_t)answer->bytes.ptr, MHD_RESPMEM_PERSISTENT);
     case REQUEST_BODY_STREAM:
         break;
     }
-    return MHD_create_response_from_callback(answer->has_length ? answer->length : MHD_SIZE_UNKNOWN, SERVER_BLOCK_BYTES,
-                                             read_body, c, NULL);
+    return MHD_create_response_from_callback(answer->has_length ? answer->length : MHD_SIZE_UNKNOWN,
+                                             SERVER_BLOCK_BYTES, read_body, c, NULL);
 }
 
 const char *scratch_field(struct server *server, const struct http_field *field)
@@ -111,7 +112,8 @@ static void add_fields(struct connection *c, const struct request_answer *answer
 /* Both heads share the connection's memory; past it the library would close without a word. */
 static bool fits(struct connection *c, const struct request_answer *answer)
 {
-    size_t head = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+    size_t head =
+        MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
 
     return head + http_fields_bytes(answer->fields) + HEAD_OVERHEAD < SERVER_POOL_BYTES;
 }
@@ -146,13 +148,15 @@ static void send_all(struct connection *c, struct str bytes)
     if (!tls) {
         (void)send(c->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
     } else {
-        gnutls_session_t session = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
+        gnutls_session_t session =
+            MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
 
         (void)gnutls_record_send(session, bytes.ptr, bytes.len);
     }
 }
 
-/* Small, whole, and best effort: a client that does not read gets what its socket's buffer takes. */
+/* Small, whole, and best effort: a client that does not read gets what its socket's buffer takes.
+ */
 void response_raw(struct connection *c)
 {
     const struct request_answer *answer = request_answer(c->request);
@@ -163,7 +167,8 @@ void response_raw(struct connection *c)
     c->raw_answered = true;
     buf_addf(&text, "HTTP/1.1 %d %s\r\n", answer->status, http_reason(answer->status));
     for (uint32_t i = 0; i < answer->fields->count; i++)
-        buf_addf(&text, "%.*s: %.*s\r\n", STR_ARG(answer->fields->at[i].name), STR_ARG(answer->fields->at[i].value));
+        buf_addf(&text, "%.*s: %.*s\r\n", STR_ARG(answer->fields->at[i].name),
+                 STR_ARG(answer->fields->at[i].value));
     buf_addf(&text, "Connection: close\r\nContent-Length: %zu\r\n\r\n", answer->bytes.len);
     if (buf_add_str(&text, answer->bytes)) {
         send_all(c, buf_str(&text));
@@ -175,14 +180,17 @@ void response_raw(struct connection *c)
 
 void raw_refusal(int fd, int status, const char *message)
 {
-    struct http_problem problem = {.status = status, .message = str_of(message), .request_id = STR("-")};
+    struct http_problem problem = {
+        .status = status, .message = str_of(message), .request_id = STR("-")};
     struct buf body = buf_new(4096), text = buf_new(4096);
 
     if (http_problem_write(&body, &problem, false) &&
         buf_addf(&text,
-                 "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n%sVia: 1.1 gateway\r\nConnection: close\r\n"
+                 "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n%sVia: 1.1 "
+                 "gateway\r\nConnection: close\r\n"
                  "Content-Length: %zu\r\n\r\n",
-                 status, http_reason(status), status == 503 ? "Retry-After: 1\r\n" : "", body.len) &&
+                 status, http_reason(status), status == 503 ? "Retry-After: 1\r\n" : "",
+                 body.len) &&
         buf_add_str(&text, buf_str(&body))) {
         (void)send(fd, text.ptr, text.len, MSG_NOSIGNAL | MSG_DONTWAIT);
         (void)shutdown(fd, SHUT_WR);

@@ -65,8 +65,8 @@ static struct watch *watch_daemon(struct server *server, struct MHD_Daemon *daem
     return watch_start(server->loop, fd, WATCH_READ, on_epoll, server);
 }
 
-struct server *server_new(struct loop *loop, struct request_context *context, struct server_counts *counts, bool is_admin,
-                          struct fail *why)
+struct server *server_new(struct loop *loop, struct request_context *context,
+                          struct server_counts *counts, bool is_admin, struct fail *why)
 {
     struct server *server = calloc(1, sizeof(*server));
 
@@ -87,7 +87,8 @@ struct server *server_new(struct loop *loop, struct request_context *context, st
     turn_add(loop, TURN_RESUME, &server->resume_hook);
     turn_add(loop, TURN_SERVER, &server->run_hook);
     server->plain = daemon_start(server, false, why);
-    if (server->plain == NULL || (server->plain_epoll = watch_daemon(server, server->plain)) == NULL)
+    if (server->plain == NULL ||
+        (server->plain_epoll = watch_daemon(server, server->plain)) == NULL)
         server_free(&server);
     return server;
 }
@@ -104,7 +105,8 @@ bool server_add(struct server *server, int fd, const struct listen_config *liste
 
     if (server->listener_count == SERVER_MAX_LISTENERS)
         return fail_set(why, "more than %d listeners", SERVER_MAX_LISTENERS);
-    *listener = (struct listener){.server = server, .config = *listen, .fd = fd, .daemon = server->plain};
+    *listener =
+        (struct listener){.server = server, .config = *listen, .fd = fd, .daemon = server->plain};
     if (listen->tls.count > 0) {
         listener->daemon = daemon_start(server, true, why);
         if (listener->daemon == NULL)
@@ -125,7 +127,8 @@ void server_stop_accepting(struct server *server)
 
         if (listener->fd < 0)
             continue;
-        listener_ready(listener, listener->fd, WATCH_READ); /* what waits in the queue is still served */
+        listener_ready(listener, listener->fd,
+                       WATCH_READ); /* what waits in the queue is still served */
         watch_stop(&listener->watch);
         close(listener->fd);
         listener->fd = -1;
@@ -195,5 +198,7 @@ const char *server_library_version(void)
 
 const char *server_library_lacks(void)
 {
-    return MHD_VERSION < 0x01000000 ? "an answer to HEAD or 304 of unknown length closes the connection" : "";
+    return MHD_VERSION < 0x01000000
+               ? "an answer to HEAD or 304 of unknown length closes the connection"
+               : "";
 }

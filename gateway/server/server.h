@@ -28,19 +28,22 @@ struct server_socket {
     int fd;
     uint16_t port; /* the real one */
 };
-/* Opens a non-blocking listening socket. share: several sockets of this process may listen on the address
- * (SO_REUSEPORT); the first one is opened with `probe`, which fails when another process listens there. A stale unix socket's path is removed.
- * port: 0 for the configured one, else instead of it. False with the reason. */
-bool server_socket_open(const struct listen_config *listen, uint16_t port, bool probe, struct server_socket *out, struct fail *why) MUST_USE;
+/* Opens a non-blocking listening socket. share: several sockets of this process may listen on the
+ * address (SO_REUSEPORT); the first one is opened with `probe`, which fails when another process
+ * listens there. A stale unix socket's path is removed. port: 0 for the configured one, else
+ * instead of it. False with the reason. */
+bool server_socket_open(const struct listen_config *listen, uint16_t port, bool probe,
+                        struct server_socket *out, struct fail *why) MUST_USE;
 
 /* ---- one thread's server ---- */
 struct server;
-struct server *server_new(struct loop *loop, struct request_context *context, struct server_counts *counts, bool is_admin,
-                          struct fail *why) MUST_USE;
+struct server *server_new(struct loop *loop, struct request_context *context,
+                          struct server_counts *counts, bool is_admin, struct fail *why) MUST_USE;
 /* Takes the certificates of a new snapshot (held): for new handshakes only. NULL: none. */
 void server_use_tls(struct server *server, struct server_tls *tls);
 /* Serves a listening socket (owned from now on). listen: copied. */
-bool server_add(struct server *server, int fd, const struct listen_config *listen, struct fail *why) MUST_USE;
+bool server_add(struct server *server, int fd, const struct listen_config *listen,
+                struct fail *why) MUST_USE;
 /* Takes what waits in the queues, then closes the listening sockets. Connections stay. */
 void server_stop_accepting(struct server *server);
 /* Ends kept connections that carry no request. */

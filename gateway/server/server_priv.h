@@ -8,14 +8,21 @@
 #include <microhttpd.h>
 #include <netinet/in.h>
 
-#define SERVER_POOL_BYTES    (64 * 1024) /* libmicrohttpd's memory of one connection: both heads must fit */
-#define SERVER_BLOCK_BYTES   (32 * 1024) /* of a streamed answer */
-#define SERVER_MAX_LISTENERS 16
-#define SERVER_ACCEPT_BATCH  64
-#define SERVER_ACCEPT_PAUSE_US 100000    /* without a free fd */
+#define SERVER_POOL_BYTES                                                                          \
+    (64 * 1024) /* libmicrohttpd's memory of one connection: both heads must fit */
+#define SERVER_BLOCK_BYTES     (32 * 1024) /* of a streamed answer */
+#define SERVER_MAX_LISTENERS   16
+#define SERVER_ACCEPT_BATCH    64
+#define SERVER_ACCEPT_PAUSE_US 100000 /* without a free fd */
 
 /* What a connection waits for, and so which deadline runs. */
-enum phase { PHASE_HEADER, PHASE_IDLE, PHASE_BODY, PHASE_THINK /* ours to answer: no deadline */, PHASE_WRITE };
+enum phase {
+    PHASE_HEADER,
+    PHASE_IDLE,
+    PHASE_BODY,
+    PHASE_THINK /* ours to answer: no deadline */,
+    PHASE_WRITE
+};
 enum stage { STAGE_NEW, STAGE_HEAD, STAGE_BODY, STAGE_FINAL, STAGE_QUEUED };
 
 struct listener {
@@ -46,7 +53,7 @@ struct connection {
     bool is_short;     /* the upstream died within the body */
     uint64_t raw_mark;
     struct MHD_Response *response; /* while it is queued or read */
-    struct server_tls *tls; /* of its handshake */
+    struct server_tls *tls;        /* of its handshake */
     uint8_t address[16];
     char peer[INET6_ADDRSTRLEN];
     struct connection *next_resume, *next, *previous; /* all of a server */
@@ -74,7 +81,8 @@ struct server {
 };
 
 /* connection.c */
-struct connection *connection_new(struct server *server, struct listener *listener, int fd, const struct sockaddr *address);
+struct connection *connection_new(struct server *server, struct listener *listener, int fd,
+                                  const struct sockaddr *address);
 void connection_started(struct connection *c, struct MHD_Connection *mhd);
 void connection_free(struct connection *c);
 bool connection_index(struct connection *c); /* a TLS listener's: findable by its fd */
@@ -84,33 +92,39 @@ void connection_resume(struct connection *c); /* in this turn's resume hook */
 void connection_cut(struct connection *c);    /* no byte more in either direction */
 
 /* accept.c */
-bool counts_take(struct server_counts *counts, const struct server_config *config, const uint8_t address[16], const char **why);
+bool counts_take(struct server_counts *counts, const struct server_config *config,
+                 const uint8_t address[16], const char **why);
 void counts_give(struct server_counts *counts, const uint8_t address[16], bool per_ip);
 void listener_ready(void *arg, int fd, int ready);
 void accept_resume(void *arg);
 
 /* exchange.c: libmicrohttpd's callbacks */
 void *exchange_uri(void *server, const char *uri, struct MHD_Connection *mhd);
-enum MHD_Result exchange_handle(void *server, struct MHD_Connection *mhd, const char *url, const char *method,
-                                const char *version, const char *upload, size_t *upload_size, void **state);
-void exchange_completed(void *server, struct MHD_Connection *mhd, void **state, enum MHD_RequestTerminationCode code);
-void exchange_connection(void *server, struct MHD_Connection *mhd, void **state, enum MHD_ConnectionNotificationCode code);
+enum MHD_Result exchange_handle(void *server, struct MHD_Connection *mhd, const char *url,
+                                const char *method, const char *version, const char *upload,
+                                size_t *upload_size, void **state);
+void exchange_completed(void *server, struct MHD_Connection *mhd, void **state,
+                        enum MHD_RequestTerminationCode code);
+void exchange_connection(void *server, struct MHD_Connection *mhd, void **state,
+                         enum MHD_ConnectionNotificationCode code);
 
 /* head.c */
 bool head_collect(struct connection *c, const char *method, const char *version, bool *hidden);
 
 /* response.c */
 enum MHD_Result response_queue(struct connection *c);
-void response_raw(struct connection *c); /* the request's answer, written by ourselves; then the sending side is shut */
+void response_raw(struct connection *c); /* the request's answer, written by ourselves; then the
+                                            sending side is shut */
 void raw_refusal(int fd, int status, const char *message);
 
 /* The value's place behind the name in scratch; NULL when they do not fit. */
 const char *scratch_field(struct server *server, const struct http_field *field);
 
 /* tls.c */
-int tls_retrieve(gnutls_session_t session, const gnutls_datum_t *names, int name_count, const gnutls_pk_algorithm_t *algorithms,
-                 int algorithm_count, gnutls_pcert_st **chain, unsigned int *chain_length, gnutls_privkey_t *key);
-void tls_is_running(struct server *server); /* on this thread, from now on */
+int tls_retrieve(gnutls_session_t session, const gnutls_datum_t *names, int name_count,
+                 const gnutls_pk_algorithm_t *algorithms, int algorithm_count,
+                 gnutls_pcert_st **chain, unsigned int *chain_length, gnutls_privkey_t *key);
+void tls_is_running(struct server *server);                      /* on this thread, from now on */
 bool tls_try(const struct tls_config *config, struct fail *why); /* can this pair be loaded? */
 
 /* server.c */

@@ -37,19 +37,25 @@ static bool load(struct certificate *certificate, const struct tls_config *confi
 
     certificate->name = config->name;
     if ((error = gnutls_load_file(config->cert.ptr, &pem)) < 0 ||
-        (error = gnutls_pcert_list_import_x509_raw(certificate->chain, &length, &pem, GNUTLS_X509_FMT_PEM, 0)) < 0) {
-        fail_set(why, "cannot read a certificate from %s: %s", config->cert.ptr, gnutls_strerror(error));
+        (error = gnutls_pcert_list_import_x509_raw(certificate->chain, &length, &pem,
+                                                   GNUTLS_X509_FMT_PEM, 0)) < 0) {
+        fail_set(why, "cannot read a certificate from %s: %s", config->cert.ptr,
+                 gnutls_strerror(error));
         goto done;
     }
     certificate->chain_length = length;
-    if ((error = gnutls_load_file(config->key.ptr, &key)) < 0 || (error = gnutls_privkey_init(&certificate->key)) < 0 ||
-        (error = gnutls_privkey_import_x509_raw(certificate->key, &key, GNUTLS_X509_FMT_PEM, NULL, 0)) < 0) {
-        fail_set(why, "cannot read a private key from %s: %s", config->key.ptr, gnutls_strerror(error));
+    if ((error = gnutls_load_file(config->key.ptr, &key)) < 0 ||
+        (error = gnutls_privkey_init(&certificate->key)) < 0 ||
+        (error = gnutls_privkey_import_x509_raw(certificate->key, &key, GNUTLS_X509_FMT_PEM, NULL,
+                                                0)) < 0) {
+        fail_set(why, "cannot read a private key from %s: %s", config->key.ptr,
+                 gnutls_strerror(error));
         goto done;
     }
     if ((error = gnutls_x509_crt_init(&certificate->leaf)) < 0 ||
         (error = gnutls_x509_crt_import(certificate->leaf, &pem, GNUTLS_X509_FMT_PEM)) < 0) {
-        fail_set(why, "cannot read a certificate from %s: %s", config->cert.ptr, gnutls_strerror(error));
+        fail_set(why, "cannot read a certificate from %s: %s", config->cert.ptr,
+                 gnutls_strerror(error));
         goto done;
     }
     ok = true;
@@ -60,7 +66,8 @@ done:
 }
 
 /* The key must be the certificate's: compare their public key ids. */
-static bool key_fits(const struct certificate *certificate, const struct tls_config *config, struct fail *why)
+static bool key_fits(const struct certificate *certificate, const struct tls_config *config,
+                     struct fail *why)
 {
     unsigned char of_key[64], of_cert[64];
     size_t key_size = sizeof(of_key), cert_size = sizeof(of_cert);
@@ -68,11 +75,12 @@ static bool key_fits(const struct certificate *certificate, const struct tls_con
     bool ok = gnutls_pubkey_init(&public_key) >= 0 &&
               gnutls_pubkey_import_privkey(public_key, certificate->key, 0, 0) >= 0 &&
               gnutls_pubkey_get_key_id(public_key, 0, of_key, &key_size) >= 0 &&
-              gnutls_x509_crt_get_key_id(certificate->leaf, 0, of_cert, &cert_size) >= 0 && key_size == cert_size &&
-              memcmp(of_key, of_cert, key_size) == 0;
+              gnutls_x509_crt_get_key_id(certificate->leaf, 0, of_cert, &cert_size) >= 0 &&
+              key_size == cert_size && memcmp(of_key, of_cert, key_size) == 0;
 
     gnutls_pubkey_deinit(public_key);
-    return ok || fail_set(why, "the key %s does not belong to the certificate %s", config->key.ptr, config->cert.ptr);
+    return ok || fail_set(why, "the key %s does not belong to the certificate %s", config->key.ptr,
+                          config->cert.ptr);
 }
 
 static void unload(struct certificate *certificate)
@@ -99,7 +107,8 @@ struct server_tls *server_tls_new(const struct config *config, struct fail *why)
     if (tls == NULL)
         goto no_memory;
     atomic_init(&tls->references, 1);
-    tls->config = config_hold((struct config *)(uintptr_t)config); /* counting changes nothing a reader sees */
+    tls->config = config_hold(
+        (struct config *)(uintptr_t)config); /* counting changes nothing a reader sees */
     tls->certificates = calloc(config->server.tls_count + 1, sizeof(*tls->certificates));
     if (tls->certificates == NULL)
         goto no_memory;
@@ -149,14 +158,16 @@ static struct certificate *by_name(struct server_tls *tls, struct str name)
     return NULL;
 }
 
-/* The listener's certificate for the name the client asked for; without a match, or a name, its first. */
+/* The listener's certificate for the name the client asked for; without a match, or a name, its
+ * first. */
 static struct certificate *choose(const struct connection *c, gnutls_session_t session)
 {
     const struct str_list *names = &c->listener->config.tls;
     char asked[256];
     size_t size = sizeof(asked) - 1;
     unsigned int type;
-    bool has_name = gnutls_server_name_get(session, asked, &size, &type, 0) == 0 && type == GNUTLS_NAME_DNS;
+    bool has_name =
+        gnutls_server_name_get(session, asked, &size, &type, 0) == 0 && type == GNUTLS_NAME_DNS;
 
     asked[has_name ? size : 0] = '\0';
     for (uint32_t i = 0; has_name && i < names->count; i++) {
@@ -174,11 +185,12 @@ void tls_is_running(struct server *server)
 }
 
 int tls_retrieve(gnutls_session_t session, const gnutls_datum_t *names, int name_count,
-                 const gnutls_pk_algorithm_t *algorithms, int algorithm_count, gnutls_pcert_st **chain,
-                 unsigned int *chain_length, gnutls_privkey_t *key)
+                 const gnutls_pk_algorithm_t *algorithms, int algorithm_count,
+                 gnutls_pcert_st **chain, unsigned int *chain_length, gnutls_privkey_t *key)
 {
     int fd = gnutls_transport_get_int(session);
-    struct connection *c = running != NULL && fd >= 0 && (size_t)fd < running->by_fd_count ? running->by_fd[fd] : NULL;
+    struct connection *c =
+        running != NULL && fd >= 0 && (size_t)fd < running->by_fd_count ? running->by_fd[fd] : NULL;
     struct certificate *certificate;
 
     (void)names;
@@ -213,7 +225,8 @@ static void on_log(void *arg, const char *format, va_list arguments)
 
 struct MHD_Daemon *daemon_start(struct server *server, bool tls, struct fail *why)
 {
-    unsigned int flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
+    unsigned int flags =
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem more[4];
     size_t count = 0;
     struct MHD_Daemon *daemon;
@@ -224,17 +237,19 @@ struct MHD_Daemon *daemon_start(struct server *server, bool tls, struct fail *wh
 #endif
     if (tls) {
         flags |= MHD_USE_TLS;
-        more[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0,
-                                                (void *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"};
+        more[count++] = (struct MHD_OptionItem){
+            MHD_OPTION_HTTPS_PRIORITIES, 0,
+            (void *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"};
     }
     more[count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-    daemon = MHD_start_daemon(flags, 0, NULL, NULL, exchange_handle, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-                              MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)SERVER_POOL_BYTES,
-                              MHD_OPTION_CONNECTION_LIMIT, 1000000U, MHD_OPTION_CONNECTION_TIMEOUT, 0U,
-                              MHD_OPTION_URI_LOG_CALLBACK, exchange_uri, server, MHD_OPTION_NOTIFY_COMPLETED,
-                              exchange_completed, server, MHD_OPTION_NOTIFY_CONNECTION, exchange_connection, server,
-                              MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_ARRAY, more,
-                              tls ? MHD_OPTION_HTTPS_CERT_CALLBACK : MHD_OPTION_END, tls_retrieve, MHD_OPTION_END);
+    daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, exchange_handle, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)SERVER_POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+        1000000U, MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_URI_LOG_CALLBACK, exchange_uri,
+        server, MHD_OPTION_NOTIFY_COMPLETED, exchange_completed, server,
+        MHD_OPTION_NOTIFY_CONNECTION, exchange_connection, server, MHD_OPTION_UNESCAPE_CALLBACK,
+        leave_escaped, NULL, MHD_OPTION_ARRAY, more,
+        tls ? MHD_OPTION_HTTPS_CERT_CALLBACK : MHD_OPTION_END, tls_retrieve, MHD_OPTION_END);
     if (daemon == NULL)
         fail_set(why, "libmicrohttpd could not start");
     return daemon;

@@ -1,0 +1,285 @@
+/* process.c - what the process has once: shared things, the admin listener, signals, its end.
+ *
+ * The main thread keeps a loop of its own for signals, the admin listener, sweeps of the cache and
+ * reloads; it never serves a client. SIGTERM drains: clients are told, listeners accept for
+ * drain_delay more, what is under way may end within shutdown_grace. Main thread. */
+#include "worker/process_priv.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define SWEEP_EVERY_US     200000
+#define SWEEP_ENTRIES      2000
+#define DRAIN_EVERY_US     20000
+#define FDS_PER_CONNECTION 2 /* the client's, and at most one of an upstream */
+#define FDS_OF_OUR_OWN     256
+
+static bool worker_load(void *arg, uint32_t worker, double *utilization, double *lag_s)
+{
+    struct gateway *g = arg;
+
+    return fleet_load(g->fleet, worker, utilization, lag_s);
+}
+
+/* ---- questions from public listeners ---- */
+
+static void question_is_back(void *arg)
+{
+    request_system_done(arg);
+}
+
+static void question_is_here(void *arg)
+{
+    struct request_system *question = arg;
+    struct gateway *g = question->way_back;
+
+    admin_answer(g->admin, question);
+    question->post = (struct post){question_is_back, question, NULL};
+    loop_post(question->loop, &question->post);
+}
+
+static void on_question(void *arg, struct request_system *question)
+{
+    struct gateway *g = arg;
+
+    if (question->loop == g->loop) {
+        admin_answer(g->admin, question);
+        request_system_done(question);
+        return;
+    }
+    question->way_back = g;
+    question->post = (struct post){question_is_here, question, NULL};
+    loop_post(g->loop, &question->post);
+}
+
+/* ---- signals and timers ---- */
+
+static void on_sweep(void *arg)
+{
+    struct gateway *g = arg;
+
+    cache_sweep(g->shared.cache, loop_now_us(g->loop), SWEEP_ENTRIES);
+    CHECK(deadline_set(g->loop, &g->sweep, loop_now_us(g->loop) + SWEEP_EVERY_US));
+}
+
+/* Workers first; the admin listener stays until they are done. */
+static bool has_drained(struct gateway *g, uint64_t now_us)
+{
+    if (!g->has_stopped_accepting && now_us >= g->stop_accepting_us) {
+        g->has_stopped_accepting = true;
+        fleet_stop_accepting(g->fleet);
+    }
+    if (!g->has_given_up && now_us >= g->give_up_us) {
+        g->has_given_up = true;
+        log_line(LOG_WARN, "shutdown_grace is over: cutting %" PRIu64 " connections",
+                 server_counts_connections(g->counts));
+        fleet_abort(g->fleet);
+    }
+    if (!g->has_stopped_accepting || !fleet_is_empty(g->fleet))
+        return false;
+    server_stop_accepting(g->admin_server);
+    server_abort(g->admin_server);
+    return server_connections(g->admin_server) == 0 && request_context_live(g->context) == 0;
+}
+
+static void on_drain(void *arg)
+{
+    struct gateway *g = arg;
+    uint64_t now_us = loop_now_us(g->loop);
+
+    if (has_drained(g, now_us))
+        loop_stop(g->loop);
+    else
+        CHECK(deadline_set(g->loop, &g->drain, now_us + DRAIN_EVERY_US));
+}
+
+static void on_stop_signal(void *arg, int signal)
+{
+    struct gateway *g = arg;
+    const struct server_config *config = &request_rules_config(g->rules)->server;
+    uint64_t now_us = loop_now_us(g->loop);
+
+    if (g->shared.is_draining) {
+        log_line(LOG_WARN, "second signal %d: leaving at once", signal);
+        log_close();
+        _exit(EXIT_FAULT);
+    }
+    log_line(LOG_INFO, "signal %d: draining", signal);
+    g->shared.is_draining = true;
+    g->stop_accepting_us = now_us + (uint64_t)config->drain_delay_ms * 1000;
+    g->give_up_us = g->stop_accepting_us + (uint64_t)config->shutdown_grace_ms * 1000;
+    on_drain(g);
+}
+
+static void on_reload_signal(void *arg, int signal)
+{
+    (void)signal;
+    (void)process_reload(arg, NULL);
+}
+
+static void on_reopen_signal(void *arg, int signal)
+{
+    (void)arg;
+    (void)signal;
+    log_reopen();
+}
+
+static bool watch_signals(struct gateway *g)
+{
+    (void)signal(SIGPIPE, SIG_IGN);
+    return loop_on_signal(g->loop, SIGTERM, on_stop_signal, g) &&
+           loop_on_signal(g->loop, SIGINT, on_stop_signal, g) &&
+           loop_on_signal(g->loop, SIGHUP, on_reload_signal, g) &&
+           loop_on_signal(g->loop, SIGUSR1, on_reopen_signal, g);
+}
+
+/* ---- start and end ---- */
+
+static void raise_fd_limit(const struct config *config)
+{
+    struct rlimit limit;
+    rlim_t need = (rlim_t)config->server.max_connections * FDS_PER_CONNECTION + FDS_OF_OUR_OWN;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < need)
+        log_line(LOG_WARN,
+                 "server.max_connections %u may need %llu file descriptors, the limit is %llu",
+                 config->server.max_connections, (unsigned long long)need,
+                 (unsigned long long)limit.rlim_cur);
+}
+
+static bool make_shared(struct gateway *g, struct config *config, struct fail *why)
+{
+    random_secret(&g->shared.seed, sizeof(g->shared.seed));
+    g->shared.system = on_question;
+    g->shared.system_arg = g;
+    g->loop = loop_new(why);
+    if (g->loop == NULL)
+        return false;
+    g->shared.cache =
+        cache_new(config->cache.memory_bytes, config->cache.max_object_bytes, &g->shared.seed);
+    g->shared.limiter = limiter_new(config->limits.max_clients, &g->shared.seed);
+    g->shared.upstreams = upstreams_new();
+    g->shared.metrics = metrics_new();
+    g->counts = server_counts_new();
+    if (g->shared.cache == NULL || g->shared.limiter == NULL || g->shared.upstreams == NULL ||
+        g->shared.metrics == NULL || g->counts == NULL ||
+        !upstreams_adopt(g->shared.upstreams, config))
+        return fail_set(why, "out of memory");
+    g->rules = request_rules_new(config, &g->shared, why);
+    g->tls = g->rules != NULL ? server_tls_new(config, why) : NULL;
+    return g->tls != NULL;
+}
+
+static bool make_admin(struct gateway *g, const struct config *config, struct fail *why,
+                       bool *bad_listener)
+{
+    struct admin_hooks hooks = {process_reload, worker_load, g};
+    struct server_socket socket;
+
+    g->sheet = metrics_sheet(g->shared.metrics);
+    g->admin = admin_new(&g->shared, g->loop, &hooks);
+    g->context = g->sheet != NULL ? request_context_new(g->loop, &g->shared, NULL, g->sheet) : NULL;
+    if (g->admin == NULL || g->context == NULL)
+        return fail_set(why, "out of memory");
+    request_context_use(g->context, g->rules);
+    g->admin_server = server_new(g->loop, g->context, g->counts, true, why);
+    if (g->admin_server == NULL)
+        return false;
+    server_use_tls(g->admin_server, g->tls);
+    *bad_listener = !server_socket_open(&config->admin.listen, 0, true, &socket, why);
+    if (*bad_listener)
+        return false;
+    g->admin_port = socket.port;
+    return server_add(g->admin_server, socket.fd, &config->admin.listen, why);
+}
+
+static void say_ready(const struct gateway *g, const struct config *config)
+{
+    const struct listen_config *admin = &config->admin.listen;
+    bool is_v6 = str_find(admin->address, ':') < admin->address.len;
+    struct buf urls = buf_new(64 * 1024);
+
+    buf_addf(&urls, "gateway: ready on ");
+    fleet_write_urls(g->fleet, &urls);
+    if (admin->is_unix)
+        buf_addf(&urls, ", admin on unix:%s\n", admin->address.ptr);
+    else
+        buf_addf(&urls, ", admin on %s://%s%s%s:%u\n", admin->tls.count > 0 ? "https" : "http",
+                 is_v6 ? "[" : "", admin->address.ptr, is_v6 ? "]" : "", g->admin_port);
+    (void)!write(STDERR_FILENO, urls.ptr, urls.len);
+    buf_free(&urls);
+}
+
+static int start(struct gateway *g, struct config *config)
+{
+    struct fleet_parts parts;
+    struct fail why = {""};
+    bool bad_listener = false;
+
+    if (!make_shared(g, config, &why) || !make_admin(g, config, &why, &bad_listener))
+        goto failed;
+    parts = (struct fleet_parts){&g->shared, g->counts, g->loop};
+    g->fleet = fleet_new(&parts, g->rules, g->tls, &bad_listener, &why);
+    if (g->fleet == NULL || !watch_signals(g) || !fleet_start(g->fleet, &why))
+        goto failed;
+    g->sweep = (struct deadline){.fn = on_sweep, .arg = g};
+    g->drain = (struct deadline){.fn = on_drain, .arg = g};
+    if (!deadline_set(g->loop, &g->sweep, loop_now_us(g->loop) + SWEEP_EVERY_US))
+        goto failed;
+    say_ready(g, config);
+    return 0;
+failed:
+    fprintf(stderr, "gateway: %s\n", why.text[0] != '\0' ? why.text : "could not start");
+    return bad_listener ? EXIT_LISTENER : EXIT_FAULT;
+}
+
+static void finish(struct gateway *g)
+{
+    fleet_free(&g->fleet);
+    server_free(&g->admin_server);
+    if (g->loop != NULL) {
+        deadline_clear(g->loop, &g->sweep);
+        deadline_clear(g->loop, &g->drain);
+    }
+    request_context_free(&g->context);
+    admin_free(&g->admin);
+    request_rules_release(&g->rules);
+    server_tls_release(&g->tls);
+    cache_free(&g->shared.cache);
+    limiter_free(&g->shared.limiter);
+    upstreams_free(&g->shared.upstreams);
+    server_counts_free(&g->counts);
+    metrics_free(&g->shared.metrics);
+    loop_free(&g->loop);
+}
+
+int process_run(const char *file, struct config *config)
+{
+    static struct gateway gateway; /* the process' one; signals and hooks point into it */
+    struct fail why = {""};
+    int status;
+
+    gateway.file = file;
+    (void)mallopt(M_TRIM_THRESHOLD,
+                  64 * 1024 * 1024); /* a proxy's heap breathes: do not give back and ask again */
+    (void)mallopt(M_TOP_PAD, 1024 * 1024);
+    if (!process_open_log(config, &why)) {
+        fprintf(stderr, "gateway: log: %s\n", why.text);
+        return EXIT_FAULT;
+    }
+    raise_fd_limit(config);
+    status = start(&gateway, config);
+    if (status == 0)
+        loop_run(gateway.loop);
+    finish(&gateway);
+    log_close();
+    return status;
+}
