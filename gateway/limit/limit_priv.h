@@ -101,6 +101,7 @@ struct limiter {
 struct table_key {
     uint32_t word[KEY_WORDS];
     uint32_t shard;
+    uint64_t home; /* where its search begins, to be masked */
 };
 struct table_key table_key_of(const struct limiter *limiter, struct hash128 key, uint32_t part);
 /* Seconds of the monotonic clock in the form of idle_stamp. */

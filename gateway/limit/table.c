@@ -123,13 +123,14 @@ struct table_key table_key_of(const struct limiter *limiter, struct hash128 key,
 {
     struct table_key result = {.word = {(uint32_t)key.lo, (uint32_t)(key.lo >> 32),
                                         (uint32_t)key.hi ^ part * UINT32_C(0x9e3779b9)}};
-    uint64_t high = mixed(limiter, result.word[0], result.word[1]) >> 56;
+    uint64_t hash = mixed(limiter, result.word[0], result.word[1]);
 
-    result.shard = (uint32_t)high & (limiter->shard_count - 1);
+    result.shard = (uint32_t)(hash >> 56) & (limiter->shard_count - 1);
+    result.home = hash + result.word[2];
     return result;
 }
 
-/* Where a key's search begins. */
+/* The same of a key in a slot. */
 static uint64_t home_of(const struct limiter *limiter, const uint32_t key[KEY_WORDS])
 {
     return mixed(limiter, key[0], key[1]) + key[2];
@@ -144,10 +145,10 @@ static bool slot_has(const struct limit_slot *slot, const uint32_t key[KEY_WORDS
 struct limit_slot *table_find(const struct limiter *limiter, const struct table_key *key)
 {
     struct limit_shard *shard = &limiter->shards[key->shard];
-    uint64_t home = home_of(limiter, key->word), mask = shard->slot_count - 1;
+    uint64_t mask = shard->slot_count - 1;
 
     for (uint32_t i = 0; i < PROBES; i++) {
-        struct limit_slot *slot = &shard->slots[(home + i) & mask];
+        struct limit_slot *slot = &shard->slots[(key->home + i) & mask];
 
         if (slot->idle_stamp == 0)
             return NULL;
@@ -271,7 +272,7 @@ struct limit_slot *table_claim(const struct limiter *limiter, const struct table
                                uint32_t stamp)
 {
     struct limit_shard *shard = &limiter->shards[key->shard];
-    uint64_t home = home_of(limiter, key->word);
+    uint64_t home = key->home;
     struct limit_slot *slot;
 
     if (shard->count < shard->cap && wants_growth(shard))
