@@ -1,0 +1,147 @@
+/* evict_test.c - the budget is never passed, every byte comes back, and what is asked
+ * for often outlives a scan. */
+#include "cache_fixture.h"
+
+static uint64_t listed_bytes(const struct world *world, uint32_t *entries)
+{
+    struct cache_item items[64];
+    uint64_t cursor = 0, bytes = 0;
+
+    *entries = 0;
+    do {
+        struct arena *arena = arena_new(1 << 14, 1 << 22);
+        uint32_t count = cache_list(world->cache, STR("*"), STR_NONE, START_US, cursor, 64, arena,
+                                    items, &cursor);
+
+        for (uint32_t i = 0; i < count; i++)
+            bytes += items[i].size;
+        *entries += count;
+        arena_free(&arena);
+    } while (cursor != 0);
+    return bytes;
+}
+
+static void a_hundred_thousand_inserts_stay_within_the_budget(void **state)
+{
+    enum { LIMIT = 2 << 20 };
+    struct world world = world_new(LIMIT, 64 << 10);
+    uint64_t random = 88172645463325252U;
+    struct cache_counts counts;
+    uint32_t entries;
+    char target[32];
+
+    (void)state;
+    for (int i = 0; i < 100000; i++) {
+        struct answer answer = {.target = target, .tag = "t"};
+
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        snprintf(target, sizeof(target), "/r/%u", (unsigned)(random >> 20) % 20000);
+        answer.body_bytes = (random >> 8) % ((random & 15) == 0 ? 40000 : 2000);
+        answer.has_no_length = (random & 16) != 0;
+        arena_reset(world.arena);
+        assert_true(store(&world, &answer));
+        if (i % 64 != 0)
+            continue;
+        counts = counts_of(&world);
+        assert_true(counts.memory_bytes <= LIMIT);
+    }
+    counts = counts_of(&world);
+    assert_true(counts.evictions > 0);
+    assert_true(counts.memory_bytes > LIMIT / 2);
+    assert_true(listed_bytes(&world, &entries) == counts.memory_bytes);
+    assert_int_equal(entries, counts.entries);
+    cache_resize(world.cache, LIMIT / 4, 64 << 10);
+    assert_true(counts_of(&world).memory_bytes <= LIMIT / 4);
+    cache_resize(world.cache, 0, 64 << 10);
+    counts = counts_of(&world);
+    assert_int_equal(counts.memory_bytes, 0);
+    assert_int_equal(counts.entries, 0);
+    world_free(&world);
+}
+
+static void what_is_held_stays_charged_until_it_is_released(void **state)
+{
+    struct world world = world_new(1 << 20, 1 << 20);
+    struct answer answer = {.body_bytes = 100000};
+    struct cache_entry *entry;
+
+    (void)state;
+    assert_true(store(&world, &answer));
+    entry = find(&world, &answer, NULL);
+    cache_resize(world.cache, 1000, 1 << 20);
+    assert_int_equal(counts_of(&world).entries, 0);
+    assert_true(counts_of(&world).memory_bytes > 100000);
+    cache_entry_release(&entry);
+    assert_int_equal(counts_of(&world).memory_bytes, 0);
+    world_free(&world);
+}
+
+static void what_can_never_fit_pushes_nobody_out(void **state)
+{
+    struct world world = world_new(64 << 10, 1 << 20);
+    struct answer small = {.target = "/s", .body = "s"};
+    struct answer large = {.target = "/l", .body_bytes = 200000};
+
+    (void)state;
+    assert_true(store(&world, &small));
+    assert_false(store(&world, &large));
+    assert_true(has(&world, &small));
+    assert_int_equal(counts_of(&world).evictions, 0);
+    world_free(&world);
+}
+
+/* Hits among `hot` keys while a scan of keys that never come back runs through. */
+static int hits_under_scan(struct world *world, bool is_counted)
+{
+    char target[32];
+    struct answer answer = {.target = target, .body_bytes = 1000};
+    int hits = 0;
+
+    for (int i = 0; i < 60000; i++) {
+        bool is_hot = i % 4 == 0;
+        struct cache_entry *entry;
+
+        arena_reset(world->arena);
+        if (is_hot)
+            snprintf(target, sizeof(target), "/hot/%d", i / 4 % 400);
+        else
+            snprintf(target, sizeof(target), "/scan/%d", i);
+        entry = find(world, &answer, NULL);
+        if (entry == NULL) {
+            assert_true(store(world, &answer));
+            continue;
+        }
+        hits += is_hot;
+        if (is_counted)
+            cache_entry_count_hit(entry);
+        cache_entry_release(&entry);
+    }
+    return hits;
+}
+
+/* Without counted hits the queues are plain FIFOs: that is what to beat. */
+static void hot_keys_survive_a_scan_better_than_in_a_fifo(void **state)
+{
+    struct world counted = world_new(3 << 19, 1 << 20), fifo = world_new(3 << 19, 1 << 20);
+    int with = hits_under_scan(&counted, true), without = hits_under_scan(&fifo, false);
+
+    (void)state;
+    print_message("hits among 15000: S3-FIFO %d, FIFO %d\n", with, without);
+    assert_true(with > 12000);
+    assert_true(with > without * 5 / 4);
+    world_free(&counted);
+    world_free(&fifo);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_hundred_thousand_inserts_stay_within_the_budget),
+        cmocka_unit_test(what_is_held_stays_charged_until_it_is_released),
+        cmocka_unit_test(what_can_never_fit_pushes_nobody_out),
+        cmocka_unit_test(hot_keys_survive_a_scan_better_than_in_a_fifo),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
