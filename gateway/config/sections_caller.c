@@ -1,0 +1,136 @@
+/* sections_caller.c - the settings of identity, tiers and limits: who asks, and how often they may.
+ *
+ * Rows as in sections_server.c. The keys of windows are rows of their own, so that a
+ * tier and a route's limit share one parser; both tables are made of WINDOW_FIELDS.
+ *
+ * Constant tables. */
+#include "config/sections_priv.h"
+
+const struct window_rule window_second = {"second", WINDOW_BUCKET, SECONDS(1)};
+const struct window_rule window_minute = {"minute", WINDOW_SLIDING, MINUTES(1)};
+const struct window_rule window_hour = {"hour", WINDOW_SLIDING, HOURS(1)};
+const struct window_rule window_day = {"day", WINDOW_SLIDING, DAYS(1)};
+const struct window_rule window_month = {"month", WINDOW_CALENDAR, INT64_C(2678400000)};
+
+/* ---- identity ---- */
+
+static bool is_id(struct str text)
+{
+    return text.len > 0 && text.len <= 128;
+}
+
+static bool is_field_name(struct str text)
+{
+    return text.len <= 128 && is_token(text);
+}
+
+static bool is_parameter(struct str text)
+{
+    return text.len == 0 || (text.len <= 128 && is_token(text));
+}
+
+static const struct text_rule id_rule = {"1 to 128 characters", is_id};
+static const struct text_rule field_rule = {"the name of a header field", is_field_name};
+static const struct text_rule parameter_rule = {"the name of a query parameter, or nothing",
+                                                is_parameter};
+
+#define K struct api_key_config
+static const struct field key_fields[] = {
+    FIELD_REQUIRED(&id_rule, "id", kind_text, K, id, 0, 0, "who holds the key; shown in logs"),
+    FIELD("tier", kind_text, K, tier, NULL, 0, 0, "their tier; absent: limits.default_tier"),
+    FIELD("scopes", kind_texts, K, scopes, "", 0, 0,
+          "names of the routes that the key opens; empty: every route"),
+    FIELD("expires", kind_expires, K, expires_s, NULL, 0, 0,
+          "moment (RFC 3339) after which the key is not valid"),
+};
+#undef K
+
+/* Runs with the name set; digests are compared in lower case. */
+static void key_finish(struct reader *reader, const struct node *node, void *base)
+{
+    struct api_key_config *key = base;
+    char *digits = (char *)(uintptr_t)key->sha256_hex.ptr; /* the snapshot's own copy */
+    bool is_digest = key->sha256_hex.len == 64;
+
+    for (size_t i = 0; is_digest && i < 64; i++) {
+        is_digest = ascii_hex_value(digits[i]) >= 0;
+        digits[i] = ascii_lower(digits[i]);
+    }
+    if (!is_digest)
+        reader_fault_in(reader, node, NULL,
+                        "has a name that is no digest, expected the SHA-256 of the key as 64 "
+                        "hexadecimal digits");
+}
+
+static const struct section key_section = {SECTION(key_fields, sizeof(struct api_key_config)),
+                                           .finish = key_finish};
+static const struct collection key_collection = {
+    .section = &key_section,
+    .count_offset = offsetof(struct identity_config, api_key.key_count),
+    .name_offset = offsetof(struct api_key_config, sha256_hex),
+    .hides_names = true};
+
+#define I struct identity_config
+static const struct field api_key_fields[] = {
+    FIELD_WITH(field_rule, "header", kind_text, I, api_key.header, "X-API-Key", 0, 0,
+               "header field that carries the key"),
+    FIELD_WITH(parameter_rule, "query", kind_text, I, api_key.query, "", 0, 0,
+               "query parameter that may carry it; empty: none"),
+    FIELD("hide", kind_bool, I, api_key.hide, "false", 0, 0, "the key is not told to upstreams"),
+    FIELD_WITH(key_collection, "keys", kind_map, I, api_key.keys, NULL, 0, 0,
+               "by the SHA-256 of the key, hexadecimal"),
+};
+static const struct section api_key_section = {SECTION(api_key_fields, 0)};
+
+static const struct field ip_fields[] = {
+    FIELD("ipv4_prefix", kind_count, I, ip.ipv4_prefix, "32", 8, 32,
+          "bits of an IPv4 address that make one client"),
+    FIELD("ipv6_prefix", kind_count, I, ip.ipv6_prefix, "64", 16, 128,
+          "bits of an IPv6 address that make one client"),
+};
+static const struct section ip_section = {SECTION(ip_fields, 0)};
+
+static const struct field identity_fields[] = {
+    FIELD("sources", kind_sources, I, sources, "api_key,ip", 0, 0,
+          "where to look for a credential, in this order"),
+    FIELD("hash_secret", kind_secret, I, hash_secret, "", 0, 0,
+          "key of the hashes that stand for clients; empty: random for this process"),
+    FIELD_NESTED("api_key", api_key_section, "keys that clients send"),
+    FIELD_NESTED("ip", ip_section, "clients that are known by their address alone"),
+};
+#undef I
+const struct section identity_section = {SECTION(identity_fields, sizeof(struct identity_config))};
+
+/* ---- tiers ---- */
+
+static const struct field tier_fields[] = {WINDOW_FIELDS(struct tier_config, windows)};
+const struct section tier_section = {SECTION(tier_fields, sizeof(struct tier_config))};
+const struct collection tier_collection = {.section = &tier_section,
+                                           .count_offset = offsetof(struct config, tier_count),
+                                           .name_offset = offsetof(struct tier_config, name)};
+
+/* ---- limits ---- */
+
+static const struct words resets = {{"epoch", "delta"}};
+
+#define L struct limits_config
+static const struct field limits_fields[] = {
+    FIELD("enabled", kind_bool, L, enabled, "true", 0, 0, "false: nobody is limited"),
+    FIELD_WITH(id_rule, "default_tier", kind_text, L, default_tier, "free", 0, 0,
+               "of callers whose credential names none"),
+    FIELD_WITH(id_rule, "report", kind_text, L, report, "minute", 0, 0,
+               "the window that X-RateLimit-* describe while a request is allowed"),
+    FIELD_WITH(resets, "reset", kind_flag, L, reset_is_delta, "epoch", 0, 0,
+               "X-RateLimit-Reset as epoch seconds or as seconds to wait"),
+    FIELD("dry_run", kind_bool, L, dry_run, "false", 0, 0, "count and log, refuse nobody"),
+    FIELD("max_clients", kind_number, L, max_clients, "1000000", 1000, INT64_C(1000000000),
+          "clients whose counters are kept"),
+    FIELD("ietf_headers", kind_bool, L, ietf_headers, "true", 0, 0,
+          "RateLimit and RateLimit-Policy too"),
+    FIELD("retry_jitter", kind_share, L, retry_jitter, "0", 0, 1,
+          "share by which Retry-After may grow, at random"),
+    FIELD_WITH(path_rule, "exempt", kind_texts, L, exempt, "/health_check", 0, 0,
+               "paths that are never limited"),
+};
+#undef L
+const struct section limits_section = {SECTION(limits_fields, sizeof(struct limits_config))};

@@ -1,0 +1,197 @@
+/* sections_route.c - the settings of routes and of the cache.
+ *
+ * Rows as in sections_server.c. Whether a pattern or a template is sound is known to
+ * the route room alone (route_check); here a path only has to start with a slash.
+ *
+ * Constant tables. */
+#include "config/sections_priv.h"
+
+static bool is_path(struct str text)
+{
+    return text.len > 0 && text.ptr[0] == '/';
+}
+
+static bool is_path_or_empty(struct str text)
+{
+    return text.len == 0 || text.ptr[0] == '/';
+}
+
+static bool is_name(struct str text)
+{
+    return text.len > 0 && text.len <= 128;
+}
+
+/* Methods are case-sensitive (RFC 9110 §9.1), and nobody means "get". CONNECT asks for a tunnel. */
+static bool is_method(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] >= 'a' && text.ptr[i] <= 'z')
+            return false;
+    }
+    return is_token(text) && text.len <= 32 && !str_eq(text, STR("CONNECT"));
+}
+
+static bool is_host_pattern(struct str text)
+{
+    if (str_starts(text, STR("*.")))
+        text = str_from(text, 1);
+    if (str_eq(text, STR("*")))
+        return true;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = ascii_lower(text.ptr[i]);
+        if (!(c >= 'a' && c <= 'z') && !ascii_is_digit(c) &&
+            (c == '\0' || strchr(".-_[]:", c) == NULL))
+            return false;
+    }
+    return text.len > 0 && text.len <= 255;
+}
+
+const struct text_rule path_rule = {"a path that starts with /", is_path};
+static const struct text_rule path_or_empty_rule = {"a path that starts with /, or nothing",
+                                                    is_path_or_empty};
+static const struct text_rule name_rule = {"1 to 128 characters", is_name};
+static const struct text_rule method_rule = {
+    "a method in capitals such as \"GET\", but not CONNECT", is_method};
+static const struct text_rule host_rule = {"a host, \"*.suffix\" or \"*\"", is_host_pattern};
+static const struct text_rule token_rule = {"the name of a header field", is_token};
+
+/* ---- routes ---- */
+
+#define R struct route_config
+static const struct field match_fields[] = {
+    FIELD_REQUIRED(&path_rule, "path", kind_text, R, match.path, 0, 0,
+                   "/a/b, /a/* (and /a itself), /a/{name}"),
+    FIELD_WITH(host_rule, "host", kind_text, R, match.host, "*", 0, 0,
+               "a host, *.suffix or *; the port is ignored"),
+    FIELD_WITH(method_rule, "methods", kind_texts, R, match.methods, "", 0, 0,
+               "empty: all but CONNECT and TRACE"),
+};
+static const struct section match_section = {SECTION(match_fields, 0)};
+
+static const struct words scopes = {{"client", "route"}};
+static const struct field limit_fields[] = {
+    WINDOW_FIELDS(R, limit.windows),
+    FIELD("cost", kind_count, R, limit.cost, "1", 1, 1000000,
+          "what one request takes from every window"),
+    FIELD("exempt", kind_bool, R, limit.exempt, "false", 0, 0, "this route is never limited"),
+    FIELD_WITH(scopes, "scope", kind_choice, R, limit.scope, "client", 0, 0,
+               "who shares the windows: one client, or all of the route"),
+    FIELD("dry_run", kind_bool, R, limit.dry_run, "false", 0, 0, "count and log, refuse nobody"),
+};
+static const struct section limit_section = {SECTION(limit_fields, 0)};
+
+static const struct field key_fields[] = {
+    FIELD("query", kind_query, R, cache.query, "all", 0, 0,
+          "what of the query makes an entry: all, sorted, none or a list of names"),
+    FIELD("ignore", kind_texts, R, cache.query_ignore, "", 0, 0,
+          "query parameters that do not, as globs such as utm_*"),
+    FIELD_WITH(token_rule, "headers", kind_texts, R, cache.key_headers, "", 0, 0,
+               "header fields that do, beside Vary"),
+};
+static const struct section key_section = {SECTION(key_fields, 0)};
+
+static const struct field route_cache_fields[] = {
+    FIELD("ttl", kind_duration, R, cache.ttl_ms, NULL, 0, DAYS(365),
+          "lifetime of answers that name none; absent: cache.default_ttl"),
+    FIELD("ttl_override", kind_bool, R, cache.ttl_override, "false", 0, 0,
+          "ttl wins over what answers say"),
+    FIELD("per_user", kind_per_user, R, cache.per_user, NULL, 0, 0,
+          "true: an entry per caller; false: shared by all; absent: as RFC 9111 allows"),
+    FIELD("count_hits", kind_bool, R, cache.count_hits, "true", 0, 0,
+          "answers from the cache count against limits"),
+    FIELD("tags", kind_texts, R, cache.tags, "", 0, 0, "names by which entries can be purged"),
+    FIELD_NESTED("key", key_section, "what makes two requests the same"),
+};
+
+static void route_cache_finish(struct reader *reader, const struct node *node, void *base)
+{
+    struct route_config *route = base;
+
+    route->cache.is_on = true;
+    if (route->cache.ttl_override && node_child(node, STR("ttl")) == NULL)
+        reader_fault_in(reader, node, "ttl_override", "is true without a ttl, expected both");
+}
+
+static bool route_cache_is_set(const void *base)
+{
+    return ((const struct route_config *)base)->cache.is_on;
+}
+
+static const struct section route_cache_section = {
+    SECTION(route_cache_fields, 0), .finish = route_cache_finish, .is_set = route_cache_is_set};
+
+static const struct words auths = {{"none", "identity", "off"}};
+static const struct field route_fields[] = {
+    FIELD_WITH(name_rule, "name", kind_text, R, name, NULL, 0, 0,
+               "in metrics, logs and scopes; absent: its path"),
+    FIELD_NESTED("match", match_section, "which requests"),
+    FIELD("upstream", kind_reference, R, upstream, NULL, 0, 0, "who answers: a name of upstreams"),
+    FIELD_WITH(path_or_empty_rule, "strip_prefix", kind_text, R, strip_prefix, NULL, 0, 0,
+               "taken off the path that is sent"),
+    FIELD_WITH(path_or_empty_rule, "rewrite", kind_text, R, rewrite, NULL, 0, 0,
+               "template of the path that is sent: {name}, {*}; the query is kept"),
+    FIELD("timeout", kind_duration, R, timeout_ms, NULL, 1, HOURS(24),
+          "of a whole exchange; absent: the upstream's"),
+    FIELD("max_body_bytes", kind_size, R, max_body_bytes, NULL, 0, GIB(1024),
+          "of a request's body; absent: the server's"),
+    FIELD_WITH(
+        auths, "auth", kind_choice, R, auth, "none", 0, 0,
+        "none: a credential is used when there; identity: one is needed; off: none is looked at"),
+    FIELD_NESTED("limit", limit_section,
+                 "a limit of this route's own, on top of the caller's tier"),
+    FIELD_NESTED("cache", route_cache_section, "absent: never cached"),
+    FIELD_WITH(path_rule, "invalidates", kind_texts, R, invalidates, "", 0, 0,
+               "paths whose entries a successful unsafe request drops"),
+};
+#undef R
+
+static void route_finish(struct reader *reader, const struct node *node, void *base)
+{
+    struct route_config *route = base;
+
+    if (node_child(node, STR("max_body_bytes")) == NULL)
+        route->max_body_bytes = reader->config->server.max_body_bytes;
+    if (node_child(node, STR("name")) == NULL)
+        route->name = route->match.path;
+    if (node_child(node, STR("match")) == NULL)
+        reader_fault_in(reader, node, "match",
+                        "is missing, expected an object such as { \"path\": \"/products/*\" }");
+    if (node_child(node, STR("upstream")) == NULL)
+        reader_fault_in(reader, node, "upstream", "is missing, expected the name of an upstream");
+}
+
+const struct section route_section = {SECTION(route_fields, sizeof(struct route_config)),
+                                      .finish = route_finish};
+const struct collection route_collection = {.section = &route_section,
+                                            .count_offset = offsetof(struct config, route_count),
+                                            .name_offset = offsetof(struct route_config, name)};
+
+/* ---- the cache of the whole gateway ---- */
+
+#define C struct cache_config
+static const struct field cache_fields[] = {
+    FIELD("enabled", kind_bool, C, enabled, "true", 0, 0, "false: nothing is kept"),
+    FIELD("memory", kind_size, C, memory_bytes, "256MiB", KIB(64), GIB(1024),
+          "of all entries, keys and headers included"),
+    FIELD("max_object", kind_size, C, max_object_bytes, "8MiB", 1, GIB(16),
+          "largest answer that is kept"),
+    FIELD("default_ttl", kind_duration, C, default_ttl_ms, "5m", 0, DAYS(365),
+          "lifetime of a cacheable answer (200, 203, 301, 308) that names none"),
+    FIELD("negative_ttl", kind_negative, C, negative, NULL, 0, 0,
+          "lifetime by status, for the others"),
+    FIELD("stale_if_unreachable", kind_duration, C, stale_if_unreachable_ms, "1h", 0, DAYS(365),
+          "how long a stale entry answers while the origin cannot be reached; 0: never"),
+    FIELD("stale_if_error", kind_duration, C, stale_if_error_ms, "0s", 0, DAYS(365),
+          "the same for 500, 502, 503, 504; an answer's own directive wins"),
+    FIELD("store_set_cookie", kind_bool, C, store_set_cookie, "false", 0, 0,
+          "keep answers with Set-Cookie, where the origin gave a lifetime"),
+    FIELD("heuristic", kind_bool, C, heuristic, "true", 0, 0, "lifetime from Last-Modified"),
+    FIELD("honor_client", kind_bool, C, honor_client, "true", 0, 0,
+          "request directives: no-cache, max-age, only-if-cached"),
+    FIELD("normalize_vary", kind_bool, C, normalize_vary, "true", 0, 0,
+          "equal Accept-Encoding and the like share an entry"),
+    FIELD("collapse", kind_bool, C, collapse, "true", 0, 0,
+          "one upstream fetch for concurrent misses of one key"),
+};
+#undef C
+const struct section cache_section = {SECTION(cache_fields, sizeof(struct cache_config))};

@@ -1,0 +1,197 @@
+/* sections_server.c - the settings of server, admin, store and log, and the list of all sections.
+ *
+ * A row is a setting: name, form, member, default, least, most, what it does. Bounds of
+ * durations are milliseconds, of sizes bytes. The order of root_fields matters: routes
+ * refer to upstreams and take the server's body limit.
+ *
+ * Constant tables. */
+#include "config/config_priv.h"
+
+#define FIELD_NAMED(coll, n, k, type, member, ini, what)                                           \
+    FIELD_WITH(coll, n, k, type, member, ini, 0, 0, what)
+
+static bool is_file_path(struct str text)
+{
+    return text.len > 0 && text.len < 4096;
+}
+
+static const struct text_rule file_rule = {"the path of a file", is_file_path};
+
+/* ---- listeners ---- */
+
+static const struct field listen_fields[] = {
+    FIELD("address", kind_address, struct listen_config, address, NULL, 0, 0,
+          "ADDRESS:PORT, [V6]:PORT or unix:/path; port 0 picks a free one"),
+    FIELD("tls", kind_texts, struct listen_config, tls, "", 0, 0,
+          "names of server.tls, chosen by SNI, the first when none fits; empty: plain HTTP"),
+};
+
+static void listen_finish(struct reader *reader, const struct node *node, void *base)
+{
+    (void)base;
+    if (node_child(node, STR("address")) == NULL)
+        reader_fault_in(reader, node, "address", "is missing, expected %s", kind_address.expected);
+}
+
+static const struct section listen_section = {SECTION(listen_fields, sizeof(struct listen_config)),
+                                              .finish = listen_finish};
+
+static bool listen_is_short(const void *element)
+{
+    return ((const struct listen_config *)element)->tls.count == 0;
+}
+
+static const struct collection listen_list = {.section = &listen_section,
+                                              .count_offset =
+                                                  offsetof(struct server_config, listen_count),
+                                              .is_short = listen_is_short};
+static const struct collection listen_one = {.section = &listen_section,
+                                             .is_short = listen_is_short};
+
+/* ---- server ---- */
+
+static const struct field tls_fields[] = {
+    FIELD_REQUIRED(&file_rule, "cert", kind_text, struct tls_config, cert, 0, 0,
+                   "PEM file with the certificate and its chain"),
+    FIELD_REQUIRED(&file_rule, "key", kind_text, struct tls_config, key, 0, 0,
+                   "PEM file with the private key"),
+};
+static const struct section tls_section = {SECTION(tls_fields, sizeof(struct tls_config))};
+static const struct collection tls_collection = {.section = &tls_section,
+                                                 .count_offset =
+                                                     offsetof(struct server_config, tls_count),
+                                                 .name_offset = offsetof(struct tls_config, name)};
+
+/* A request's head and its answer's share one connection's 64 KiB of memory, so a head may take 40
+ * KiB at most. */
+#define S struct server_config
+static const struct field server_fields[] = {
+    FIELD_NAMED(listen_list, "listen", kind_eithers, S, listen, "0.0.0.0:8080",
+                "where clients connect: texts, or objects with address and tls"),
+    FIELD("workers", kind_workers, S, workers, "auto", 1, 256,
+          "threads; auto: the cores that this process may use (affinity, cgroup cpu.max)"),
+    FIELD_NAMED(tls_collection, "tls", kind_map, S, tls, NULL, "certificates by name"),
+    FIELD("max_connections", kind_count, S, max_connections, "20000", 1, 10000000,
+          "of the whole process; over it: 503 and closed"),
+    FIELD("max_connections_per_ip", kind_count, S, max_connections_per_ip, "0", 0, 10000000,
+          "over it: closed; 0: no limit"),
+    FIELD("max_requests_per_connection", kind_count, S, max_requests_per_connection, "0", 0,
+          INT64_C(4000000000), "then closed; 0: no limit"),
+    FIELD("max_header_bytes", kind_size, S, max_header_bytes, "32KiB", KIB(1), KIB(40),
+          "of a request's head; more: 431"),
+    FIELD("max_headers", kind_count, S, max_headers, "100", 8, 1000,
+          "fields in a request's head; more: 431"),
+    FIELD("max_uri_bytes", kind_size, S, max_uri_bytes, "8KiB", 256, KIB(32),
+          "of a request's target; more: 414"),
+    FIELD("max_body_bytes", kind_size, S, max_body_bytes, "10MiB", 0, GIB(1024),
+          "of a request's body; more: 413; a route may set its own"),
+    FIELD("header_timeout", kind_duration, S, header_timeout_ms, "10s", 100, HOURS(1),
+          "for a whole request head; then 408 or closed"),
+    FIELD("body_timeout", kind_duration, S, body_timeout_ms, "30s", 100, HOURS(1),
+          "longest silence while a body is read"),
+    FIELD("write_timeout", kind_duration, S, write_timeout_ms, "60s", 100, HOURS(1),
+          "longest time in which a client takes nothing"),
+    FIELD("stream_idle_timeout", kind_duration, S, stream_idle_timeout_ms, "300s", 100, DAYS(1),
+          "longest silence on event streams"),
+    FIELD("idle_timeout", kind_duration, S, idle_timeout_ms, "60s", 100, HOURS(1),
+          "of a kept connection between two requests"),
+    FIELD("drain_delay", kind_duration, S, drain_delay_ms, "0s", 0, HOURS(1),
+          "between the stop signal and closed listeners"),
+    FIELD("shutdown_grace", kind_duration, S, shutdown_grace_ms, "30s", 0, HOURS(1),
+          "in which requests in flight may end"),
+    FIELD("trusted_proxies", kind_cidrs, S, trusted_proxies, "", 0, 0,
+          "only these may speak for a client (X-Forwarded-For, Forwarded)"),
+};
+#undef S
+
+static void server_finish(struct reader *reader, const struct node *node, void *base)
+{
+    const struct server_config *server = base;
+
+    if (server->max_uri_bytes > server->max_header_bytes)
+        reader_fault_in(reader, node, "max_uri_bytes",
+                        "is %zu, expected at most server.max_header_bytes, which is %zu",
+                        server->max_uri_bytes, server->max_header_bytes);
+}
+
+const struct section server_section = {SECTION(server_fields, sizeof(struct server_config)),
+                                       .finish = server_finish};
+
+/* ---- admin, store, log ---- */
+
+static const struct field admin_fields[] = {
+    FIELD_WITH(listen_one, "listen", kind_either, struct admin_config, listen, "127.0.0.1:8081", 0,
+               0, "where /system/ and /metrics are served"),
+    FIELD("token", kind_secret, struct admin_config, token, "", 0, 0,
+          "bearer token of /system/; empty: the listener must be loopback"),
+    FIELD("metrics_public", kind_bool, struct admin_config, metrics_public, "true", 0, 0,
+          "/metrics without the token"),
+    FIELD("public", kind_bool, struct admin_config, is_public, "false", 0, 0,
+          "/system/ on server.listen too, always with the token"),
+};
+const struct section admin_section = {SECTION(admin_fields, sizeof(struct admin_config))};
+
+static const struct field store_fields[] = {
+    {.name = "url",
+     .kind = &kind_store,
+     .initial = "memory:",
+     .about = "where counters live; this build knows memory: only"},
+};
+const struct section store_section = {SECTION(store_fields, 0)};
+
+static bool is_log_place(struct str text)
+{
+    return str_eq(text, STR("stdout")) || str_eq(text, STR("stderr")) || str_eq(text, STR("off")) ||
+           str_find(text, '/') < text.len;
+}
+
+static const struct text_rule log_rule = {"\"stdout\", \"stderr\", \"off\" or a path with a /",
+                                          is_log_place};
+static const struct words formats = {{"text", "json"}};
+static const struct words levels = {{"debug", "info", "warn", "error"}};
+_Static_assert(LOG_DEBUG == 0 && LOG_ERROR == 3, "levels stand in the order of enum log_level");
+
+static const struct field log_fields[] = {
+    FIELD_WITH(log_rule, "access", kind_text, struct log_config, access, "stdout", 0, 0,
+               "one line a request: stdout, stderr, off or a path"),
+    FIELD_WITH(log_rule, "errors", kind_text, struct log_config, errors, "stderr", 0, 0,
+               "the gateway's own messages"),
+    FIELD_WITH(formats, "format", kind_flag, struct log_config, json, "json", 0, 0, "of both logs"),
+    FIELD_WITH(levels, "level", kind_choice, struct log_config, level, "info", 0, 0,
+               "the least that is logged"),
+};
+const struct section log_section = {SECTION(log_fields, sizeof(struct log_config))};
+
+/* ---- everything ---- */
+
+#define FIELD_SECTION(n, sec, member, what)                                                        \
+    {                                                                                              \
+        .name = n, .kind = &kind_section, .offset = offsetof(struct config, member),               \
+        .about = what, .detail = &sec                                                              \
+    }
+static const char built_in_tiers[] =
+    "{\"free\": {\"per_second\": 5, \"per_minute\": 100, \"per_hour\": 1000, \"burst\": 10},"
+    " \"premium\": {\"per_second\": 20, \"per_minute\": 500, \"per_hour\": 10000, \"burst\": 50},"
+    " \"enterprise\": {\"per_second\": 100, \"per_minute\": 3000, \"per_hour\": 50000, \"burst\": "
+    "200},"
+    " \"internal\": {\"per_second\": 1000, \"per_minute\": 30000, \"per_hour\": 500000, \"burst\": "
+    "2000}}";
+
+static const struct field root_fields[] = {
+    FIELD_SECTION("server", server_section, server,
+                  "listeners and the bounds of connections and requests"),
+    FIELD_SECTION("admin", admin_section, admin, "the operators' listener"),
+    FIELD_NESTED("store", store_section, "where counters live"),
+    FIELD_SECTION("identity", identity_section, identity,
+                  "who is asking; the first source that finds a credential decides"),
+    FIELD_NAMED(tier_collection, "tiers", kind_map, struct config, tiers, built_in_tiers,
+                "limits by name; a tier given here replaces the built-in one of its name"),
+    FIELD_SECTION("limits", limits_section, limits, "how limits are applied"),
+    FIELD_SECTION("cache", cache_section, cache, "the cache of the whole gateway"),
+    FIELD_NAMED(upstream_collection, "upstreams", kind_map, struct config, upstreams, NULL,
+                "who can answer, by name"),
+    FIELD_NAMED(route_collection, "routes", kind_list, struct config, routes, NULL,
+                "what is answered by whom; the best match wins"),
+    FIELD_SECTION("log", log_section, log, "where and what is logged"),
+};
+const struct section root_section = {SECTION(root_fields, sizeof(struct config))};

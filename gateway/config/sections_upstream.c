@@ -1,0 +1,105 @@
+/* sections_upstream.c - the settings of upstreams: targets, deadlines, retries, ejection.
+ *
+ * Rows as in sections_server.c. The defaults are those of a gateway in front of an API
+ * on the same network: fail fast to connect, be patient with the answer, try once more.
+ *
+ * Constant tables. */
+#include "config/sections_priv.h"
+
+static const struct field target_fields[] = {
+    FIELD("url", kind_url, struct target_config, url, NULL, 0, 0,
+          "http://HOST[:PORT] or https://HOST[:PORT]"),
+    FIELD("weight", kind_count, struct target_config, weight, "1", 1, 1000,
+          "share of the requests, against the other targets"),
+};
+
+static void target_finish(struct reader *reader, const struct node *node, void *base)
+{
+    (void)base;
+    if (node_child(node, STR("url")) == NULL)
+        reader_fault_in(reader, node, "url", "is missing, expected %s", kind_url.expected);
+}
+
+static const struct section target_section = {SECTION(target_fields, sizeof(struct target_config)),
+                                              .finish = target_finish};
+
+static bool target_is_short(const void *element)
+{
+    return ((const struct target_config *)element)->weight == 1;
+}
+
+static const struct collection target_list = {.section = &target_section,
+                                              .count_offset =
+                                                  offsetof(struct upstream_config, target_count),
+                                              .is_short = target_is_short};
+
+#define U struct upstream_config
+static const struct field retry_fields[] = {
+    FIELD("attempts", kind_count, U, retry.attempts, "1", 0, 10, "tries after the first; 0: none"),
+    FIELD("on", kind_retry_on, U, retry.on, "connect,reset,502,503,504", 0, 0,
+          "connect, reset, timeout, 500, 502, 503, 504"),
+    FIELD("budget", kind_share, U, retry.budget, "0.2", 0, 1,
+          "most retries, as a share of the requests in flight (3 at least)"),
+    FIELD("buffer", kind_size, U, retry.buffer_bytes, "64KiB", 0, MIB(16),
+          "largest request body that is kept to be sent again"),
+};
+static const struct section retry_section = {SECTION(retry_fields, 0)};
+
+static const struct field ejection_fields[] = {
+    FIELD("failures", kind_count, U, ejection.failures, "5", 0, 1000000,
+          "in a row, after which a target is left out; 0: off"),
+    FIELD("eject_for", kind_duration, U, ejection.eject_for_ms, "10s", 10, HOURS(24),
+          "how long it is left out"),
+    FIELD("max", kind_share, U, ejection.max, "0.5", 0, 1,
+          "largest share of the targets that may be left out"),
+};
+static const struct section ejection_section = {SECTION(ejection_fields, 0)};
+
+static const struct field tls_fields[] = {
+    FIELD("ca", kind_text, U, tls.ca, "", 0, 0,
+          "PEM file of trusted authorities; empty: the system's"),
+    FIELD("verify", kind_bool, U, tls.verify, "true", 0, 0, "false: any certificate is taken"),
+};
+static const struct section tls_section = {SECTION(tls_fields, 0)};
+
+static const struct words balances = {{"round_robin", "least_request"}};
+
+static const struct field upstream_fields[] = {
+    FIELD_WITH(target_list, "targets", kind_eithers, U, targets, NULL, 0, 0,
+               "texts, or objects with url and weight"),
+    FIELD("required", kind_bool, U, required, "true", 0, 0,
+          "without a target that may be tried, /ready is 503"),
+    FIELD("host", kind_host, U, host, "client", 0, 0,
+          "Host that is sent: client, target or a name"),
+    FIELD_WITH(balances, "balance", kind_choice, U, balance, "least_request", 0, 0,
+               "how a target is chosen"),
+    FIELD("connect_timeout", kind_duration, U, connect_timeout_ms, "1s", 1, MINUTES(10),
+          "longest wait for a connection"),
+    FIELD("first_byte_timeout", kind_duration, U, first_byte_timeout_ms, "15s", 1, HOURS(1),
+          "longest wait for the answer's head"),
+    FIELD("idle_timeout", kind_duration, U, idle_timeout_ms, "60s", 1, HOURS(1),
+          "longest silence in an answer's body"),
+    FIELD("timeout", kind_duration, U, timeout_ms, "60s", 1, HOURS(24),
+          "of a whole exchange with its retries; not for event streams"),
+    FIELD("keepalive", kind_count, U, keepalive, "64", 0, 10000,
+          "idle connections kept, per worker and target"),
+    FIELD_NESTED("retry", retry_section, "when a request is sent again"),
+    FIELD_NESTED("ejection", ejection_section, "when a failing target is left out"),
+    FIELD_NESTED("tls", tls_section, "for https targets"),
+};
+#undef U
+
+static void upstream_finish(struct reader *reader, const struct node *node, void *base)
+{
+    (void)base;
+    if (node_child(node, STR("targets")) == NULL)
+        reader_fault_in(reader, node, "targets",
+                        "is missing, expected a list such as [\"http://127.0.0.1:9001\"]");
+}
+
+const struct section upstream_section = {SECTION(upstream_fields, sizeof(struct upstream_config)),
+                                         .finish = upstream_finish};
+const struct collection upstream_collection = {
+    .section = &upstream_section,
+    .count_offset = offsetof(struct config, upstream_count),
+    .name_offset = offsetof(struct upstream_config, name)};
