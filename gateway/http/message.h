@@ -30,9 +30,9 @@ struct http_request_facts {
     struct str host;        /* without port, trailing dot cut; case as it came; STR_NONE on HTTP/1.0 without Host */
     uint16_t port;          /* 0: none given */
     struct str origin_form; /* target without scheme and authority: path and query; "*" for OPTIONS * */
-    bool has_body, is_chunked;
+    bool has_body, is_chunked; /* has_body: chunked, or a length above 0 */
     uint64_t content_length; /* when has_body and not chunked */
-    bool expects_continue;
+    bool expects_continue;  /* and has a body to wait with */
     bool keep_alive;
 };
 /* Why a request is refused; each has a slug for logs and metrics and a status. */
@@ -105,12 +105,13 @@ struct http_peer {
 /* Fills `out` with what goes upstream: hop-by-hop fields and those named by Connection removed (never the protected: Host,
  * Authorization, Cookie, X-Forwarded-*, Forwarded …), Expect, X-Original-URL, X-Rewrite-URL and X-RateLimit-* removed, X-Forwarded-For,
  * -Proto, -Host, Forwarded and Via written (appended after a trusted peer, else replaced; contract §3), X-Request-Id set,
- * traceparent passed on when valid else started. Host is not added (the client room writes it).
- * False: out of memory. */
+ * traceparent passed on when valid else started (not sampled). Host, Content-Length and Transfer-Encoding are left out (the client
+ * room writes them). Also removed: Proxy*, method overrides, a stranger's other X-Forwarded-*. `out` is initialised here, in
+ * `arena`; it borrows from in, peer and request_id. False: out of memory. */
 bool http_forward_request(const struct http_fields *in, const struct http_peer *peer, struct str request_id,
                           enum http_version version, struct arena *arena, struct http_fields *out) MUST_USE;
 /* Fills `out` with what goes to the client or the cache from an upstream answer: hop-by-hop and listed fields removed,
- * X-RateLimit-*, RateLimit*, X-Cache-Status, X-Request-Id of the upstream removed, Via appended (upstream_version "1.1"). */
+ * X-RateLimit-*, RateLimit*, X-Cache-Status, X-Request-Id of the upstream removed, Via appended. Content-Length stays. `out` is initialised here. False: out of memory. */
 bool http_forward_answer(const struct http_fields *in, struct arena *arena, struct http_fields *out) MUST_USE;
 /* Is this trailer field one that may be forwarded? (not framing, routing, auth, caching or content fields) */
 bool http_trailer_may_pass(struct str name);
