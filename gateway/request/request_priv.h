@@ -81,7 +81,6 @@ struct fetch {
     int64_t sent_wall_s;
     bool is_on, is_done; /* started; ended */
     bool is_answered;    /* the client's answer is known (head, entry or error) */
-    bool shares;         /* leads a flight */
     struct str target_name;
     uint32_t attempts;
     uint64_t first_byte_us;
@@ -202,7 +201,9 @@ void fetch_on_head(struct request *r, int status, const struct http_fields *fiel
 void fetch_on_failure(struct request *r);
 void fetch_close_flight(struct request *r, enum flight_outcome outcome, bool set_aside);
 
-/* lookup.c */
+/* stage_lookup.c */
+/* Has another stored an answer since the look-up? */
+bool lookup_has_changed(struct request *r);
 bool lookup_serves_stale(const struct request *r, int64_t window_s);
 struct http_cache_policy lookup_policy(const struct request *r, int status);
 

@@ -268,7 +268,12 @@ static enum step join(struct request *r)
     switch (cache_join(r->context->shared->cache, &c->key, loop_now_us(r->context->loop), &c->wait,
                        &r->fetch.lead)) {
     case FLIGHT_LEAD:
-        r->fetch.shares = true;
+        /* The flight before may have ended between our look-up and this. */
+        if (c->tries < REQUEST_RETRIES && lookup_has_changed(r)) {
+            c->tries++;
+            fetch_close_flight(r, FLIGHT_RETRY, false);
+            return STEP_LOOKUP;
+        }
         return start(r);
     case FLIGHT_ALONE:
         return start(r);

@@ -135,6 +135,18 @@ static void find(struct request *r)
     c->fwd = cache_entry_ttl_s(c->entry, now_us) > 0 ? "request" : "stale";
 }
 
+bool lookup_has_changed(struct request *r)
+{
+    struct lookup *c = &r->cache;
+    bool vary_missed;
+    struct cache_entry *now = cache_find(r->context->shared->cache, &c->key, &r->head.fields,
+                                         r->config->cache.normalize_vary, r->arena, &vary_missed);
+    bool has_changed = now != NULL && now != c->entry;
+
+    cache_entry_release(&now);
+    return has_changed;
+}
+
 static enum http_use judge_entry(const struct request *r)
 {
     const struct cache_meta *meta = cache_entry_meta(r->cache.entry);
