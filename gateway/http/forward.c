@@ -299,28 +299,36 @@ static struct str passed_traceparent(const struct http_fields *in)
 
 #define FIXED_BYTES 256 /* of all literals, the traceparent and quotes below: at most 210 */
 
+/* The bytes from *start to `end`; what is written next starts behind them. */
+static struct str cut(char **start, char *end)
+{
+    struct str text = str_at(*start, (size_t)(end - *start));
+
+    *start = end;
+    return text;
+}
+
 static bool add_own(const struct chain *chain, const struct http_peer *peer,
                     enum http_version version, struct str traceparent, struct http_fields *out)
 {
-    char *start, *end;
+    struct str forwarded_for, forwarded, via;
     size_t room = FIXED_BYTES + chain->forwarded_for.len + chain->forwarded.len + chain->via.len +
                   2 * chain->client.len + 2 * peer->socket.len + peer->host.len;
+    char *at = arena_take(out->arena, room);
 
-    start = end = arena_take(out->arena, room);
-    if (start == NULL)
+    if (at == NULL)
         return false;
-#define WRITTEN(put_call) (start = end, end = (put_call), str_at(start, (size_t)(end - start)))
-    if (!http_fields_add_id(out, HTTP_X_FORWARDED_FOR,
-                            WRITTEN(put_forwarded_for(end, chain, peer))) ||
-        !http_fields_add_id(out, HTTP_X_FORWARDED_PROTO, chain->proto) ||
-        (chain->host.len > 0 && !http_fields_add_id(out, HTTP_X_FORWARDED_HOST, chain->host)) ||
-        !http_fields_add_id(out, HTTP_FORWARDED, WRITTEN(put_forwarded(end, chain, peer))) ||
-        !http_fields_add_id(out, HTTP_VIA, WRITTEN(put_via(end, chain->via, version))))
-        return false;
+    forwarded_for = cut(&at, put_forwarded_for(at, chain, peer));
+    forwarded = cut(&at, put_forwarded(at, chain, peer));
+    via = cut(&at, put_via(at, chain->via, version));
     if (traceparent.len == 0)
-        traceparent = WRITTEN(put_traceparent(end));
-#undef WRITTEN
-    return http_fields_add_id(out, HTTP_TRACEPARENT, traceparent);
+        traceparent = cut(&at, put_traceparent(at));
+    return http_fields_add_id(out, HTTP_X_FORWARDED_FOR, forwarded_for) &&
+           http_fields_add_id(out, HTTP_X_FORWARDED_PROTO, chain->proto) &&
+           (chain->host.len == 0 || http_fields_add_id(out, HTTP_X_FORWARDED_HOST, chain->host)) &&
+           http_fields_add_id(out, HTTP_FORWARDED, forwarded) &&
+           http_fields_add_id(out, HTTP_VIA, via) &&
+           http_fields_add_id(out, HTTP_TRACEPARENT, traceparent);
 }
 
 /* ---- the two directions ---- */
