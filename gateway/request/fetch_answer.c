@@ -209,8 +209,10 @@ static void pass_on(struct request *r, int status, const struct http_fields *fie
     struct fill_head head = {status, &passed, facts->has_length, facts->content_length};
     bool keeps, ok;
 
-    ok = http_fields_init(&passed, r->arena, fields->count + 4) &&
-         http_forward_answer(fields, r->arena, &passed);
+    ok = http_forward_answer(fields, r->arena, &passed);
+    if (ok)
+        (void)http_fields_remove(&passed,
+                                 HTTP_CONTENT_LENGTH); /* the length travels beside the fields */
     keeps = ok && may_keep(r, status, &passed, &verdict);
     if (keeps)
         intent = fetch_intent(r, &verdict);

@@ -188,8 +188,7 @@ static bool gather_fields(struct request *r, struct http_fields *fields)
         .host = r->facts.authority,
     };
 
-    if (!http_fields_init(fields, r->arena, r->head.fields.count + 8) ||
-        !http_forward_request(&r->head.fields, &peer, r->id, r->facts.version, r->arena, fields))
+    if (!http_forward_request(&r->head.fields, &peer, r->id, r->facts.version, r->arena, fields))
         return false;
     if (r->cache.entry != NULL && str_eq(r->head.method, STR("GET")) && !add_validators(r, fields))
         return false;
