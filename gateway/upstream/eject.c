@@ -1,0 +1,66 @@
+/* eject.c - a target that fails again and again is left alone for a while.
+ *
+ * Ejection ends by itself after its time: the target gets requests again, and the count of
+ * failures starts anew. At most a share of the targets is ejected at once and never the
+ * last one, because an outage of all is no better for trying none.
+ *
+ * Threads: any. The count is an atomic; the decision, which looks at all targets, is made
+ * under the registry's lock and is rare. */
+#include "upstream/upstream_priv.h"
+
+uint32_t eject_most(double share, uint32_t count)
+{
+    uint32_t most;
+
+    if (count < 2 || !(share > 0))
+        return 0;
+    most = share >= 1 ? count : (uint32_t)(share * (double)count + 1e-9);
+    return most < count ? most : count - 1;
+}
+
+bool target_is_ejected(const struct target *target, uint64_t now_us)
+{
+    return atomic_load_explicit(&target->ejected_until_us, memory_order_relaxed) > now_us;
+}
+
+void eject_note_success(struct target *target)
+{
+    /* read first: writing would move the cache line between workers with every request */
+    if (atomic_load_explicit(&target->consecutive, memory_order_relaxed) != 0)
+        atomic_store_explicit(&target->consecutive, 0, memory_order_relaxed);
+}
+
+static uint32_t count_ejected(struct target *const *targets, uint32_t count, uint64_t now_us)
+{
+    uint32_t ejected = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        if (target_is_ejected(targets[i], now_us))
+            ejected++;
+    return ejected;
+}
+
+void eject_note_failure(struct upstreams *upstreams, const struct upstream_config *config,
+                        struct target *const *targets, struct target *target, uint64_t now_us)
+{
+    uint32_t failures =
+        atomic_fetch_add_explicit(&target->consecutive, 1, memory_order_relaxed) + 1;
+
+    atomic_fetch_add_explicit(&target->failures, 1, memory_order_relaxed);
+    if (config->ejection.failures == 0 || failures < config->ejection.failures)
+        return;
+    pthread_mutex_lock(&upstreams->lock);
+    if (!target_is_ejected(target, now_us) &&
+        count_ejected(targets, config->target_count, now_us) <
+            eject_most(config->ejection.max, config->target_count)) {
+        uint64_t until_us = now_us + (uint64_t)config->ejection.eject_for_ms * 1000;
+
+        atomic_store_explicit(&target->ejected_until_us, until_us, memory_order_relaxed);
+        atomic_store_explicit(&target->consecutive, 0, memory_order_relaxed);
+        log_line(
+            LOG_WARN,
+            "upstream %.*s: target %.*s is ejected for %" PRId64 " ms after %" PRIu32 " failures",
+            STR_ARG(config->name), STR_ARG(target->url), config->ejection.eject_for_ms, failures);
+    }
+    pthread_mutex_unlock(&upstreams->lock);
+}

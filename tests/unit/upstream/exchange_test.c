@@ -1,0 +1,484 @@
+/* exchange_test.c - tries, retries and deadlines against scripted targets. */
+#include "../client/script_server.h"
+#include "upstream/upstream.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define OK_HI "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+#define BUSY  "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
+
+static const struct step serve[] = {{S_SERVE, NULL, 0}};
+static const struct step hangs_up[] = {{S_HEAD, NULL, 0}, {S_END, NULL, 0}};
+static const struct step is_busy[] = {{S_HEAD, NULL, 0}, {S_SEND, BUSY, 0}, {S_SERVE, NULL, 0}};
+static const struct step is_silent[] = {{S_HEAD, NULL, 0}, {S_HANG, NULL, 0}};
+static const struct step is_deaf[] = {{S_HANG, NULL, 0}};
+static const struct step falls_silent[] = {
+    {S_HEAD, NULL, 0},
+    {S_SEND, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", 0},
+    {S_HANG, NULL, 0}};
+static const struct step dies_kept[] = {
+    {S_HEAD, NULL, 0}, {S_SEND, OK_HI, 0}, {S_HEAD, NULL, 0}, {S_END, NULL, 0}};
+static const struct step goes_stale[] = {
+    {S_HEAD, NULL, 0}, {S_SEND, OK_HI, 0}, {S_PAUSE, NULL, 5}, {S_END, NULL, 0}};
+static const struct step takes_body_dies[] = {{S_UNTIL, "0123456789", 0}, {S_END, NULL, 0}};
+static const struct step takes_body[] = {
+    {S_UNTIL, "0123456789", 0}, {S_SEND, OK_HI, 0}, {S_SERVE, NULL, 0}};
+
+struct seen { /* one exchange as its caller sees it */
+    struct loop *loop;
+    struct upstream_exchange *exchange;
+    int status, tries, last_status;
+    enum upstream_kind last_kind;
+    bool last_will_retry, is_done, cancels_in_head, is_stream;
+    char body[256];
+    size_t body_len;
+    struct upstream_result result;
+    struct str upload;
+    size_t upload_at;
+};
+
+static void on_head(void *arg, int status, const struct http_fields *fields,
+                    const struct http_answer_facts *facts, const struct upstream_result *so_far)
+{
+    struct seen *seen = arg;
+
+    (void)fields;
+    (void)facts;
+    assert_int_equal(seen->status, 0);
+    assert_true(so_far->attempts > 0);
+    seen->status = status;
+    if (seen->is_stream)
+        upstream_is_stream(seen->exchange, 100);
+    if (seen->cancels_in_head) {
+        upstream_cancel(&seen->exchange);
+        loop_stop(seen->loop);
+    }
+}
+
+static bool on_body(void *arg, struct str bytes)
+{
+    struct seen *seen = arg;
+
+    assert_true(seen->body_len + bytes.len < sizeof(seen->body));
+    memcpy(seen->body + seen->body_len, bytes.ptr, bytes.len);
+    seen->body_len += bytes.len;
+    return true;
+}
+
+static ptrdiff_t on_read(void *arg, char *to, size_t room)
+{
+    struct seen *seen = arg;
+    size_t left = seen->upload.len - seen->upload_at;
+
+    if (left == 0)
+        return CLIENT_READ_END;
+    left = left < room ? left : room;
+    memcpy(to, seen->upload.ptr + seen->upload_at, left);
+    seen->upload_at += left;
+    return (ptrdiff_t)left;
+}
+
+static void on_done(void *arg, const struct upstream_result *result)
+{
+    struct seen *seen = arg;
+
+    assert_false(seen->is_done);
+    seen->is_done = true;
+    seen->result = *result;
+    seen->exchange = NULL;
+    loop_stop(seen->loop);
+}
+
+static void on_tried(void *arg, struct str target, enum upstream_kind kind, int status,
+                     bool will_retry)
+{
+    struct seen *seen = arg;
+
+    assert_true(target.len > 0);
+    seen->tries++;
+    seen->last_kind = kind;
+    seen->last_status = status;
+    seen->last_will_retry = will_retry;
+}
+
+static const struct upstream_handler handler = {NULL,    on_head, on_body, NULL,
+                                                on_read, on_done, on_tried};
+
+enum { MOST_TARGETS = 3 };
+struct stage {
+    struct script_server *servers[MOST_TARGETS];
+    char urls[MOST_TARGETS][64];
+    struct target_config targets[MOST_TARGETS];
+    struct upstream_config config;
+    struct loop *loop;
+    struct upstreams *upstreams;
+    struct upstream_pool *pool;
+    struct deadline hang;
+};
+
+static void hangs(void *arg)
+{
+    (void)arg;
+    fprintf(stderr, "the exchange hangs\n");
+    abort();
+}
+
+static void stage_start(struct stage *s)
+{
+    struct client_options options = {64, 60000, 100, 32768};
+    struct fail why = {{0}};
+
+    memset(s, 0, sizeof(*s));
+    s->loop = loop_new(&why);
+    s->upstreams = upstreams_new();
+    assert_non_null(s->loop);
+    assert_non_null(s->upstreams);
+    s->pool = upstream_pool_new(s->loop, s->upstreams, &options, &why);
+    assert_non_null(s->pool);
+    s->config = (struct upstream_config){.name = STR("u"),
+                                         .targets = s->targets,
+                                         .balance = BALANCE_ROUND_ROBIN,
+                                         .connect_timeout_ms = 1000,
+                                         .first_byte_timeout_ms = 2000,
+                                         .idle_timeout_ms = 2000};
+    s->config.retry.attempts = 1;
+    s->config.retry.on = RETRY_CONNECT | RETRY_RESET | RETRY_502 | RETRY_503 | RETRY_504;
+    s->config.retry.budget = 0.2;
+    s->config.retry.buffer_bytes = 1024;
+    s->config.ejection.failures = 5;
+    s->config.ejection.eject_for_ms = 10000;
+    s->config.ejection.max = 0.5;
+    s->hang = (struct deadline){.fn = hangs};
+}
+
+static void add_target(struct stage *s, uint16_t port)
+{
+    uint32_t i = s->config.target_count++;
+
+    snprintf(s->urls[i], sizeof(s->urls[i]), "http://127.0.0.1:%u", (unsigned)port);
+    s->targets[i] = (struct target_config){str_of(s->urls[i]), false, STR("127.0.0.1"), port, 1};
+}
+
+static void add_server(struct stage *s, const struct step *const *scripts, size_t count)
+{
+    uint32_t i = s->config.target_count;
+
+    s->servers[i] = malloc(sizeof(struct script_server));
+    assert_non_null(s->servers[i]);
+    server_start(s->servers[i], scripts, count);
+    add_target(s, s->servers[i]->port);
+}
+
+/* A port that nobody listens on. */
+static void add_nobody(struct stage *s)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    close(fd);
+    add_target(s, ntohs(at.sin_port));
+}
+
+static void stage_stop(struct stage *s)
+{
+    struct target_status status;
+
+    for (uint32_t i = 0; i < s->config.target_count; i++) { /* nothing is left in flight */
+        assert_true(upstreams_status(s->upstreams, &s->config, i, loop_now_us(s->loop), &status));
+        assert_int_equal(status.in_flight, 0);
+    }
+    upstream_pool_free(&s->pool);
+    loop_free(&s->loop);
+    upstreams_free(&s->upstreams);
+    for (uint32_t i = 0; i < MOST_TARGETS; i++)
+        if (s->servers[i] != NULL) {
+            server_stop(s->servers[i]);
+            free(s->servers[i]);
+        }
+}
+
+static void run(struct stage *s, struct seen *seen, const char *method, int64_t timeout_ms)
+{
+    const struct http_fields fields = {NULL, 0, 0, NULL};
+    struct upstream_request request = {.upstream = &s->config,
+                                       .method = str_of(method),
+                                       .path = STR("/x"),
+                                       .client_host = STR("client.test"),
+                                       .fields = &fields,
+                                       .timeout_ms = timeout_ms};
+
+    if (seen->upload.len > 0) {
+        request.body = CLIENT_BODY_SIZED;
+        request.body_length = seen->upload.len;
+    }
+    seen->loop = s->loop;
+    seen->exchange = upstream_start(s->pool, &request, &handler, seen);
+    assert_non_null(seen->exchange);
+    assert_true(deadline_set(s->loop, &s->hang, clock_mono_us() + 8000000));
+    loop_run(s->loop);
+    deadline_clear(s->loop, &s->hang);
+}
+
+static void a_plain_one(void **state)
+{
+    const struct step *scripts[] = {serve};
+    struct stage s;
+    struct seen seen = {0};
+
+    (void)state;
+    stage_start(&s);
+    add_server(&s, scripts, 1);
+    run(&s, &seen, "GET", 5000);
+    assert_int_equal(seen.result.kind, UPSTREAM_OK);
+    assert_int_equal(seen.result.attempts, 1);
+    assert_int_equal(seen.status, 200);
+    assert_string_equal(seen.body, "canary GET /x");
+    assert_int_equal(seen.tries, 1);
+    assert_int_equal(server_saw(s.servers[0], "Host: client.test"), 1);
+    s.config.host = HOST_TARGET;
+    seen = (struct seen){0};
+    run(&s, &seen, "GET", 5000);
+    assert_int_equal(server_saw(s.servers[0], "Host: 127.0.0.1:"), 1);
+    s.config.host = HOST_NAME;
+    s.config.host_name = STR("inner.test");
+    seen = (struct seen){0};
+    run(&s, &seen, "GET", 5000);
+    assert_int_equal(server_saw(s.servers[0], "Host: inner.test"), 1);
+    stage_stop(&s);
+}
+
+static void no_target_at_all(void **state)
+{
+    struct stage s;
+    struct seen seen = {0};
+
+    (void)state;
+    stage_start(&s);
+    run(&s, &seen, "GET", 5000);
+    assert_int_equal(seen.result.kind, UPSTREAM_NO_TARGET);
+    assert_int_equal(seen.result.attempts, 0);
+    stage_stop(&s);
+}
+
+static void refused_goes_to_the_other(void **state)
+{
+    const struct step *scripts[] = {serve};
+    struct stage s;
+    struct seen seen = {0};
+
+    (void)state;
+    stage_start(&s);
+    add_nobody(&s);
+    add_server(&s, scripts, 1);
+    run(&s, &seen, "POST", 5000);
+    assert_int_equal(seen.result.kind, UPSTREAM_OK);
+    assert_int_equal(seen.result.attempts, 2);
+    assert_string_equal(seen.body, "canary POST /x");
+    assert_true(str_eq(seen.result.target, s.targets[1].url));
+    stage_stop(&s);
+}
+
+/* What comes of one script, by method; the second connection serves. */
+static const struct {
+    const char *name, *method;
+    const struct step *first;
+    bool has_body,
+        is_warm; /* a kept connection is there; then `first` answers one request before */
+    uint32_t on; /* added to what is retried */
+    int64_t timeout_ms, first_byte_ms, idle_ms;
+    enum upstream_kind kind;
+    int status;
+    uint32_t attempts;
+    size_t saw; /* how often the request reached the target */
+} rows[] = {
+    /* clang-format off */
+    {"hangs up, GET",               "GET",    hangs_up, false, false, 0, 5000, 2000, 2000, UPSTREAM_OK, 200, 2, 2},
+    {"hangs up, POST",              "POST",   hangs_up, false, false, 0, 5000, 2000, 2000, UPSTREAM_EMPTY, 0, 1, 1},
+    {"hangs up, DELETE",            "DELETE", hangs_up, false, false, 0, 5000, 2000, 2000, UPSTREAM_OK, 200, 2, 2},
+    {"busy, GET",                   "GET",    is_busy, false, false, 0, 5000, 2000, 2000, UPSTREAM_OK, 200, 2, 2},
+    {"busy, POST",                  "POST",   is_busy, false, false, 0, 5000, 2000, 2000, UPSTREAM_OK, 503, 1, 1},
+    {"silent",                      "GET",    is_silent, false, false, 0, 5000, 60, 2000, UPSTREAM_FIRST_BYTE_TIMEOUT, 0, 1, 1},
+    {"silent, tried again",         "GET",    is_silent, false, false, RETRY_TIMEOUT, 5000, 60, 2000, UPSTREAM_OK, 200, 2, 2},
+    {"silent, POST",                "POST",   is_silent, false, false, RETRY_TIMEOUT, 5000, 60, 2000, UPSTREAM_FIRST_BYTE_TIMEOUT, 0, 1, 1},
+    {"the whole time is over",      "GET",    is_silent, false, false, RETRY_TIMEOUT, 60, 2000, 2000, UPSTREAM_TOTAL_TIMEOUT, 0, 1, 1},
+    {"falls silent",                "GET",    falls_silent, false, false, 0, 5000, 2000, 60, UPSTREAM_IDLE_TIMEOUT, 200, 1, 1},
+    {"falls silent until the end",  "GET",    falls_silent, false, false, 0, 60, 2000, 2000, UPSTREAM_TOTAL_TIMEOUT, 200, 1, 1},
+    {"kept one dies, GET",          "GET",    dies_kept, false, true, 0, 5000, 2000, 2000, UPSTREAM_OK, 200, 1, 3},
+    {"kept one dies, POST",         "POST",   dies_kept, false, true, 0, 5000, 2000, 2000, UPSTREAM_EMPTY, 0, 1, 1},
+    {"kept one is stale, POST",     "POST",   goes_stale, false, true, 0, 5000, 2000, 2000, UPSTREAM_OK, 200, 1, 1},
+    {"dies with the body, PUT",     "PUT",    takes_body_dies, true, false, 0, 5000, 2000, 2000, UPSTREAM_OK, 200, 2, 2},
+    {"dies with the body, POST",    "POST",   takes_body_dies, true, false, 0, 5000, 2000, 2000, UPSTREAM_EMPTY, 0, 1, 1},
+    /* clang-format on */
+};
+
+static void run_row(size_t i)
+{
+    const struct step *scripts[] = {rows[i].first, rows[i].has_body ? takes_body : serve};
+    struct stage s;
+    struct seen warm = {0}, seen = {0};
+    char line[64];
+
+    stage_start(&s);
+    add_server(&s, scripts, 2);
+    if (rows[i].is_warm) {
+        run(&s, &warm, "GET", 5000);
+        assert_int_equal(warm.result.kind, UPSTREAM_OK);
+        server_pause(20);
+    }
+    s.config.retry.on |= rows[i].on;
+    s.config.first_byte_timeout_ms = rows[i].first_byte_ms;
+    s.config.idle_timeout_ms = rows[i].idle_ms;
+    if (rows[i].has_body)
+        seen.upload = STR("0123456789");
+    run(&s, &seen, rows[i].method, rows[i].timeout_ms);
+    snprintf(line, sizeof(line), "%s /x ", rows[i].method);
+    if (seen.result.kind != rows[i].kind || seen.status != rows[i].status ||
+        seen.result.attempts != rows[i].attempts || server_saw(s.servers[0], line) != rows[i].saw)
+        fail_msg("%s: got %s (%s), status %d, %" PRIu32 " attempts, seen %zu", rows[i].name,
+                 upstream_kind_name(seen.result.kind), seen.result.reason, seen.status,
+                 seen.result.attempts, server_saw(s.servers[0], line));
+    assert_true(seen.is_done);
+    stage_stop(&s);
+}
+
+static void one_target_of_every_kind(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        run_row(i);
+}
+
+static void a_large_body_is_sent_once(void **state)
+{
+    static const struct step takes[] = {{S_HEAD, NULL, 0}, {S_BODY, NULL, 2000}, {S_END, NULL, 0}};
+    const struct step *scripts[] = {takes, serve};
+    static char bytes[2000];
+    struct stage s;
+    struct seen seen = {0};
+
+    (void)state;
+    memset(bytes, 'b', sizeof(bytes));
+    stage_start(&s);
+    add_server(&s, scripts, 2);
+    seen.upload = str_at(bytes, sizeof(bytes));
+    run(&s, &seen, "PUT", 5000);
+    assert_int_equal(seen.result.kind, UPSTREAM_EMPTY);
+    assert_int_equal(seen.result.attempts, 1);
+    /* ... but goes to another target while nothing of it was read */
+    stage_stop(&s);
+    stage_start(&s);
+    add_nobody(&s);
+    scripts[0] = takes_body;
+    add_server(&s, scripts, 1);
+    memcpy(bytes + sizeof(bytes) - 10, "0123456789", 10);
+    seen = (struct seen){.upload = str_at(bytes, sizeof(bytes))};
+    run(&s, &seen, "POST", 5000);
+    assert_int_equal(seen.result.kind, UPSTREAM_OK);
+    assert_int_equal(seen.result.attempts, 2);
+    stage_stop(&s);
+}
+
+static void a_stream_has_no_whole(void **state)
+{
+    static const struct step drips[] = {
+        {S_HEAD, NULL, 0},   {S_SEND, "HTTP/1.1 200 OK\r\n\r\na", 0},
+        {S_PAUSE, NULL, 60}, {S_SEND, "b", 0},
+        {S_PAUSE, NULL, 60}, {S_SEND, "c", 0},
+        {S_HANG, NULL, 0}};
+    const struct step *scripts[] = {drips};
+    struct stage s;
+    struct seen seen = {.is_stream = true};
+
+    (void)state;
+    stage_start(&s);
+    add_server(&s, scripts, 1);
+    run(&s, &seen, "GET", 80);
+    assert_int_equal(seen.result.kind, UPSTREAM_IDLE_TIMEOUT);
+    assert_string_equal(seen.body, "abc");
+    stage_stop(&s);
+}
+
+static void cancelled_is_silent(void **state)
+{
+    const struct step *scripts[] = {serve};
+    struct stage s;
+    struct seen seen = {.cancels_in_head = true};
+    struct target_status status;
+
+    (void)state;
+    stage_start(&s);
+    add_server(&s, scripts, 1);
+    run(&s, &seen, "GET", 5000);
+    assert_false(seen.is_done);
+    assert_int_equal(seen.tries, 0);
+    assert_true(upstreams_status(s.upstreams, &s.config, 0, 0, &status));
+    assert_int_equal(status.failures, 0);
+    stage_stop(&s);
+}
+
+static void ejected_by_failures(void **state)
+{
+    const struct step *scripts[] = {serve};
+    struct stage s;
+    struct target_status status;
+
+    (void)state;
+    stage_start(&s);
+    add_nobody(&s);
+    add_server(&s, scripts, 1);
+    for (int i = 0; i < 20; i++) {
+        struct seen seen = {0};
+
+        run(&s, &seen, "GET", 5000);
+        assert_int_equal(seen.result.kind, UPSTREAM_OK);
+    }
+    assert_true(upstreams_status(s.upstreams, &s.config, 0, loop_now_us(s.loop), &status));
+    assert_int_equal(status.state, TARGET_EJECTED);
+    assert_int_equal(status.requests, 5);
+    assert_true(upstreams_status(s.upstreams, &s.config, 1, loop_now_us(s.loop), &status));
+    assert_int_equal(status.requests, 20);
+    assert_true(status.latency_s > 0);
+    stage_stop(&s);
+}
+
+static void deaf_to_an_upload(void **state)
+{
+    const struct step *scripts[] = {is_deaf};
+    static char bytes[8 << 20]; /* more than the sockets hold */
+    struct stage s;
+    struct seen seen = {.upload = {bytes, sizeof(bytes)}};
+
+    (void)state;
+    stage_start(&s);
+    s.config.first_byte_timeout_ms = 100;
+    add_server(&s, scripts, 1);
+    run(&s, &seen, "POST", 5000);
+    assert_int_equal(seen.result.kind, UPSTREAM_FIRST_BYTE_TIMEOUT);
+    stage_stop(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_plain_one),
+        cmocka_unit_test(no_target_at_all),
+        cmocka_unit_test(refused_goes_to_the_other),
+        cmocka_unit_test(one_target_of_every_kind),
+        cmocka_unit_test(a_large_body_is_sent_once),
+        cmocka_unit_test(a_stream_has_no_whole),
+        cmocka_unit_test(cancelled_is_silent),
+        cmocka_unit_test(ejected_by_failures),
+        cmocka_unit_test(deaf_to_an_upload),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
