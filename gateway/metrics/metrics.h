@@ -18,51 +18,51 @@
 #define METRICS_MAX_LABEL_BYTES 255
 
 enum metric_id {
-    M_REQUESTS,                  /* requests_total{route,method,status} */
-    M_REQUEST_DURATION,          /* request_duration_seconds{route} histogram */
-    M_RESPONSE_BYTES,            /* response_bytes_total{route} */
-    M_REQUESTS_IN_FLIGHT,        /* requests_in_flight gauge */
-    M_CONNECTIONS_ACTIVE,        /* connections_active gauge */
-    M_WEBSOCKETS_ACTIVE,         /* websocket_connections_active{route} gauge */
-    M_REJECTED,                  /* rejected_total{reason} */
-    M_RATE_LIMIT_HITS,           /* rate_limit_hits_total{identifier_type,tier,route} */
-    M_RATE_LIMIT_BLOCKS,         /* rate_limit_blocks_total{identifier_type,tier,route,window} */
-    M_RATE_LIMIT_DRY_RUN,        /* rate_limit_dry_run_total{tier,route,window} */
-    M_RATE_LIMIT_DECISION,       /* rate_limit_decision_seconds histogram */
-    M_RATE_LIMIT_CLIENTS,        /* rate_limit_clients gauge */
-    M_RATE_LIMIT_EVICTED,        /* rate_limit_evicted_total */
-    M_CACHE_REQUESTS,            /* cache_requests_total{route,status} */
-    M_CACHE_REFUSED,             /* cache_refused_total{reason} */
-    M_CACHE_ENTRIES,             /* cache_entries gauge */
-    M_CACHE_MEMORY,              /* cache_memory_bytes gauge */
-    M_CACHE_MEMORY_LIMIT,        /* cache_memory_limit_bytes gauge */
-    M_CACHE_EVICTIONS,           /* cache_evictions_total */
-    M_CACHE_INVALIDATIONS,       /* cache_invalidations_total{reason} */
-    M_CACHE_COLLAPSED,           /* cache_collapsed_total */
-    M_UPSTREAM_REQUESTS,         /* upstream_requests_total{upstream,target,outcome} */
-    M_UPSTREAM_ERRORS,           /* upstream_errors_total{upstream,kind} */
-    M_UPSTREAM_DURATION,         /* upstream_duration_seconds{upstream} histogram */
-    M_UPSTREAM_RETRIES,          /* upstream_retries_total{upstream} */
-    M_UPSTREAM_CONNECTIONS,      /* upstream_connections{upstream,state} gauge */
-    M_CIRCUIT_BREAKER,           /* circuit_breaker_state{upstream} gauge */
-    M_DEPENDENCY_HEALTH,         /* dependency_health_status{dependency} gauge */
-    M_AUTH,                      /* auth_total{method,result} */
-    M_LOOP_LAG,                  /* backpressure_event_loop_lag_seconds{worker} gauge */
-    M_LOOP_UTILIZATION,          /* backpressure_loop_utilization{worker} gauge */
-    M_SLOW_REQUESTS,             /* slow_requests_total{route} */
-    M_TIMEOUTS,                  /* timeouts_total{kind} */
-    M_SHED,                      /* shed_total{cause} */
-    M_ERRORS,                    /* errors_total{type,route} */
-    M_ADMIN_REQUESTS,            /* admin_requests_total{op,result} */
-    M_LOG_DROPPED,               /* log_dropped_total */
-    M_MEMORY_RSS,                /* memory_rss_bytes gauge */
-    M_MEMORY_VMS,                /* memory_vms_bytes gauge */
-    M_OPEN_FDS,                  /* open_fds gauge */
-    M_DRAINING,                  /* draining gauge */
-    M_CONFIG_RELOADS,            /* config_reloads_total{outcome} */
-    M_CONFIG_LAST_RELOAD,        /* config_last_reload_timestamp_seconds gauge */
-    M_EVICTED_SERIES,            /* evicted_series_total */
-    M_BUILD_INFO,                /* build_info{version} gauge, always 1 */
+    M_REQUESTS,             /* requests_total{route,method,status} */
+    M_REQUEST_DURATION,     /* request_duration_seconds{route} histogram */
+    M_RESPONSE_BYTES,       /* response_bytes_total{route} */
+    M_REQUESTS_IN_FLIGHT,   /* requests_in_flight gauge */
+    M_CONNECTIONS_ACTIVE,   /* connections_active gauge */
+    M_WEBSOCKETS_ACTIVE,    /* websocket_connections_active{route} gauge */
+    M_REJECTED,             /* rejected_total{reason} */
+    M_RATE_LIMIT_HITS,      /* rate_limit_hits_total{identifier_type,tier,route} */
+    M_RATE_LIMIT_BLOCKS,    /* rate_limit_blocks_total{identifier_type,tier,route,window} */
+    M_RATE_LIMIT_DRY_RUN,   /* rate_limit_dry_run_total{tier,route,window} */
+    M_RATE_LIMIT_DECISION,  /* rate_limit_decision_seconds histogram */
+    M_RATE_LIMIT_CLIENTS,   /* rate_limit_clients gauge */
+    M_RATE_LIMIT_EVICTED,   /* rate_limit_evicted_total */
+    M_CACHE_REQUESTS,       /* cache_requests_total{route,status} */
+    M_CACHE_REFUSED,        /* cache_refused_total{reason} */
+    M_CACHE_ENTRIES,        /* cache_entries gauge */
+    M_CACHE_MEMORY,         /* cache_memory_bytes gauge */
+    M_CACHE_MEMORY_LIMIT,   /* cache_memory_limit_bytes gauge */
+    M_CACHE_EVICTIONS,      /* cache_evictions_total */
+    M_CACHE_INVALIDATIONS,  /* cache_invalidations_total{reason} */
+    M_CACHE_COLLAPSED,      /* cache_collapsed_total */
+    M_UPSTREAM_REQUESTS,    /* upstream_requests_total{upstream,target,outcome} */
+    M_UPSTREAM_ERRORS,      /* upstream_errors_total{upstream,kind} */
+    M_UPSTREAM_DURATION,    /* upstream_duration_seconds{upstream} histogram */
+    M_UPSTREAM_RETRIES,     /* upstream_retries_total{upstream} */
+    M_UPSTREAM_CONNECTIONS, /* upstream_connections{upstream,state} gauge */
+    M_CIRCUIT_BREAKER,      /* circuit_breaker_state{upstream} gauge */
+    M_DEPENDENCY_HEALTH,    /* dependency_health_status{dependency} gauge */
+    M_AUTH,                 /* auth_total{method,result} */
+    M_LOOP_LAG,             /* backpressure_event_loop_lag_seconds{worker} gauge */
+    M_LOOP_UTILIZATION,     /* backpressure_loop_utilization{worker} gauge */
+    M_SLOW_REQUESTS,        /* slow_requests_total{route} */
+    M_TIMEOUTS,             /* timeouts_total{kind} */
+    M_SHED,                 /* shed_total{cause} */
+    M_ERRORS,               /* errors_total{type,route} */
+    M_ADMIN_REQUESTS,       /* admin_requests_total{op,result} */
+    M_LOG_DROPPED,          /* log_dropped_total */
+    M_MEMORY_RSS,           /* memory_rss_bytes gauge */
+    M_MEMORY_VMS,           /* memory_vms_bytes gauge */
+    M_OPEN_FDS,             /* open_fds gauge */
+    M_DRAINING,             /* draining gauge */
+    M_CONFIG_RELOADS,       /* config_reloads_total{outcome} */
+    M_CONFIG_LAST_RELOAD,   /* config_last_reload_timestamp_seconds gauge */
+    M_EVICTED_SERIES,       /* evicted_series_total */
+    M_BUILD_INFO,           /* build_info{version} gauge, always 1 */
     M_COUNT
 };
 
@@ -76,16 +76,20 @@ void metrics_free(struct metrics **metrics); /* with all sheets */
 struct sheet *metrics_sheet(struct metrics *metrics) MUST_USE;
 
 /* The series of metric `id` with these label values, in the table's order (copied). The number of
- * values must be the table's. Never NULL: without memory or past the ceiling it is the overflow series. */
-struct cell *metrics_series(struct sheet *sheet, enum metric_id id, size_t count, const struct str *values);
+ * values must be the table's. Never NULL: without memory or past the ceiling it is the overflow
+ * series. */
+struct cell *metrics_series(struct sheet *sheet, enum metric_id id, size_t count,
+                            const struct str *values);
 /* Shorthands for metrics without labels; cheap. */
 struct cell *metrics_cell(struct sheet *sheet, enum metric_id id);
 
-void cell_add(struct cell *cell, uint64_t n);       /* counters */
-void cell_gauge_add(struct cell *cell, int64_t n);  /* gauges that sum over threads */
-void cell_gauge_set(struct cell *cell, double value); /* sheets are added up: set on one sheet only */
+void cell_add(struct cell *cell, uint64_t n);      /* counters */
+void cell_gauge_add(struct cell *cell, int64_t n); /* gauges that sum over threads */
+void cell_gauge_set(struct cell *cell,
+                    double value); /* sheets are added up: set on one sheet only */
 void cell_observe(struct cell *cell, double seconds); /* histograms; kept as nanoseconds */
-uint64_t cell_count(const struct cell *cell);       /* a counter's value, or a histogram's count: for tests */
+uint64_t
+cell_count(const struct cell *cell); /* a counter's value, or a histogram's count: for tests */
 
 /* Values that live elsewhere (cache, limiter, process): fn runs at the start of each
  * metrics_write(), on the thread that writes. */
@@ -98,5 +102,8 @@ bool metrics_write(struct metrics *metrics, struct buf *out) MUST_USE;
 /* Sum over sheets of one metric (of a histogram: its count), over all series whose label
  * `label` (index, or -1: all series) equals value. */
 double metrics_sum(struct metrics *metrics, enum metric_id id, int label, struct str value);
+/* The same over the series whose labels `label_a` and `label_b` have these values. */
+double metrics_sum2(struct metrics *metrics, enum metric_id id, int label_a, struct str value_a,
+                    int label_b, struct str value_b);
 
 #endif

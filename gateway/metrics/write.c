@@ -185,17 +185,23 @@ bool metrics_write(struct metrics *metrics, struct buf *out)
     return !out->is_broken;
 }
 
-double metrics_sum(struct metrics *metrics, enum metric_id id, int label, struct str value)
+static bool label_is(const struct series *series, int label, struct str value)
+{
+    return label < 0 || str_eq(series_label(series, (size_t)label), value);
+}
+
+double metrics_sum2(struct metrics *metrics, enum metric_id id, int label_a, struct str value_a,
+                    int label_b, struct str value_b)
 {
     const struct metric *metric = &metric_table[id];
     const struct series *series = metrics->first[id];
     double sum = 0;
 
-    CHECK(label < (int)metric->label_count);
+    CHECK(label_a < (int)metric->label_count && label_b < (int)metric->label_count);
     for (; series != NULL; series = atomic_load_explicit(&series->next, memory_order_acquire)) {
         struct total total;
 
-        if (label >= 0 && !str_eq(series_label(series, (size_t)label), value))
+        if (!label_is(series, label_a, value_a) || !label_is(series, label_b, value_b))
             continue;
         total = add_up(metric, series);
         if (metric->kind == METRIC_COUNTER)
@@ -205,4 +211,9 @@ double metrics_sum(struct metrics *metrics, enum metric_id id, int label, struct
             sum += (double)total.bucket[i];
     }
     return sum;
+}
+
+double metrics_sum(struct metrics *metrics, enum metric_id id, int label, struct str value)
+{
+    return metrics_sum2(metrics, id, label, value, -1, STR_NONE);
 }

@@ -132,6 +132,8 @@ static void sheets_are_added_up(void **state)
     assert_true(metrics_sum(metrics, M_REQUESTS, 1, STR("PUT")) == 2.0);
     assert_true(metrics_sum(metrics, M_REQUESTS, 0, STR("web")) == 4.0);
     assert_true(metrics_sum(metrics, M_REQUESTS, 0, STR("nowhere")) == 0.0);
+    assert_true(metrics_sum2(metrics, M_REQUESTS, 0, STR("api"), 1, STR("PUT")) == 2.0);
+    assert_true(metrics_sum2(metrics, M_REQUESTS, 0, STR("web"), 1, STR("PUT")) == 0.0);
     assert_true(metrics_sum(metrics, M_CONNECTIONS_ACTIVE, -1, STR_NONE) == 10.0);
     metrics_free(&metrics);
 }
