@@ -1,7 +1,8 @@
 /* admin.h - what operators see and do: a question's path to its answer. No network.
  *
- * Runs on the main thread only; the server room brings questions from the admin listener, the worker room
- * those from public listeners. One row of the table in routes.c per endpoint (contract §4). */
+ * Runs on the main thread only; the server room brings questions from the admin listener, the
+ * worker room those from public listeners. One row of the table in routes.c per endpoint
+ * (contract §4). */
 #ifndef GATEWAY_ADMIN_H
 #define GATEWAY_ADMIN_H
 #include "base/base.h"
@@ -9,17 +10,22 @@
 
 struct admin;
 struct admin_hooks {
-    /* As SIGHUP: reloads; faults are appended to `out` as a JSON array of strings. True: the new configuration is in force. */
+    /* As SIGHUP: reloads; faults are appended to `out` as a JSON array of strings. True: the new
+     * configuration is in force. */
     bool (*reload)(void *arg, struct buf *out);
     /* Load of the workers: utilization and lag in the last second; false past the last worker. */
     bool (*worker_load)(void *arg, uint32_t worker, double *utilization, double *lag_s);
     void *arg;
 };
-struct admin *admin_new(struct request_shared *shared, struct loop *loop, const struct admin_hooks *hooks) MUST_USE;
+/* `hooks` is copied. Registers a collector with shared->metrics: metrics_write() only while the
+ * admin lives, and on its thread. */
+struct admin *admin_new(struct request_shared *shared, struct loop *loop,
+                        const struct admin_hooks *hooks) MUST_USE;
 void admin_free(struct admin **admin);
-/* Fills the answer of `question` (status, content_type, answer, allow), at once. question->rules is the snapshot in force. */
+/* Fills the answer of `question` (status, content_type, answer, allow), at once. question->rules is
+ * the snapshot in force. */
 void admin_answer(struct admin *admin, struct request_system *question);
-/* config_reloads_total and the moment of the last one. */
+/* Counts one attempt to take a new configuration, whoever asked for it; `ok`: it is in force. */
 void admin_count_reload(struct admin *admin, bool ok);
 
 #endif

@@ -1,0 +1,109 @@
+/* admin_priv.h - what the files of admin/ know of each other.
+ *
+ * A *call* is one question on its way through: found in the table, judged, answered by its
+ * endpoint's function. JSON is written by hand into the question's text: integers stay
+ * exact, and nothing is built twice. */
+#ifndef GATEWAY_ADMIN_PRIV_H
+#define GATEWAY_ADMIN_PRIV_H
+#include "admin/admin.h"
+
+enum { ADMIN_MAX_PARAMETERS = 16 };
+
+struct admin {
+    struct request_shared *shared;
+    struct loop *loop;
+    struct admin_hooks hooks;
+    struct sheet *sheet;               /* the main thread's own */
+    const struct request_rules *rules; /* of the call under way, for the collector; else NULL */
+    uint64_t hard_purged, soft_purged; /* entries, by calls of this room */
+};
+
+struct parameter {
+    struct str name, value; /* decoded; arena */
+};
+
+struct call {
+    struct admin *admin;
+    struct request_system *question;
+    const struct config *config;
+    const struct endpoint *endpoint; /* NULL: no such path */
+    struct parameter parameters[ADMIN_MAX_PARAMETERS];
+    uint32_t parameter_count;
+    struct str segment; /* of the path, where the table says {…}; decoded */
+    struct str detail;  /* for the audit line: what came of it; arena */
+};
+
+/* ---- routes.c ---- */
+typedef void endpoint_fn(struct call *call);
+enum endpoint_access {
+    ACCESS_OPEN,
+    ACCESS_METRICS /* open when admin.metrics_public */,
+    ACCESS_TOKEN
+};
+struct endpoint {
+    const char *method, *path; /* a path ends in "{…}" where one segment is free */
+    endpoint_fn *fn;
+    enum endpoint_access access;
+    const char *op;         /* label of admin_requests_total */
+    const char *parameters; /* the names that may come, with a space between; NULL: not looked at */
+};
+/* Sets call->endpoint and call->segment (still encoded). The row of another method when none fits:
+ * routes_fits_method() says so. */
+void routes_find_endpoint(struct call *call);
+bool routes_read_segment(struct call *call); /* decodes it. False: answered (400) */
+bool routes_fits_method(const struct call *call);
+struct str routes_allowed(const struct call *call); /* "DELETE, GET, HEAD"; arena */
+
+/* ---- auth.c ---- */
+/* May the caller have this? False: answered (401, 403, 404, 429). */
+bool auth_check(struct call *call);
+
+/* ---- parameters.c ---- */
+/* Reads the query for the endpoint. False: answered (400, with the parameter's name). */
+bool parameters_read(struct call *call);
+struct str parameter(const struct call *call, const char *name); /* ptr NULL: absent */
+/* These leave *value when the parameter is absent. False: answered. */
+bool parameter_number(struct call *call, const char *name, uint64_t least, uint64_t most,
+                      uint64_t *value);
+bool parameter_flag(struct call *call, const char *name, bool *value);
+bool parameter_host(struct call *call, struct str *value);
+/* A text that must not be empty when it is there; in the form that paths have inside: what no URL
+ * may hold is
+ * %-encoded. */
+bool parameter_path(struct call *call, const char *name, struct str *value);
+/* %-decodes into the arena; ptr NULL: malformed, a control byte, or out of memory. '+' stays
+ * itself. */
+struct str percent_decoded(struct str text, struct arena *arena);
+
+/* ---- admin.c: answers ---- */
+/* What question->text holds is the answer. */
+void answer_text(struct call *call, int status, struct str content_type);
+void answer_json(struct call *call, int status);
+/* A problem: the request room makes the body. */
+void answer_refusal(struct call *call, int status, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* ---- health.c ---- */
+enum severity { SEVERITY_NORMAL, SEVERITY_WARNING, SEVERITY_CRITICAL };
+/* Targets that may be tried, of all. */
+uint32_t healthy_targets(const struct admin *admin, const struct upstream_config *upstream);
+
+/* ---- process.c ---- */
+struct process_memory {
+    uint64_t rss_bytes, vms_bytes;
+    uint64_t
+        limit_bytes; /* what this process may have: the cgroup's, else the machine's; 0: unknown */
+};
+void process_memory_read(struct process_memory *memory);
+uint64_t process_open_fds(void);
+
+/* ---- metrics.c ---- */
+metrics_fn metrics_collect;
+
+/* ---- endpoints ---- */
+endpoint_fn get_health, get_ready, get_system_health, get_metrics;
+endpoint_fn get_cache_stats, get_cache_entries, get_cache_entry;
+endpoint_fn delete_cache, delete_cache_user, delete_cache_endpoint, post_cache_invalidate;
+endpoint_fn get_rate_limit_status, delete_rate_limit_client;
+endpoint_fn get_upstreams, get_config, post_config_reload;
+
+#endif

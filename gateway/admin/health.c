@@ -1,0 +1,160 @@
+/* health.c - is it alive, is it ready, and how does it feel?
+ *
+ * /health says only that the process serves, so that nobody restarts a gateway because an
+ * upstream is away; /ready is what takes it out of a load balancer; /system/health is for people
+ * and dashboards: four parts, each with a severity, and the worst of them as status.
+ * Thresholds are where an operator would begin to look. Main thread. */
+#include "admin/admin_priv.h"
+
+static const char *severity_name(enum severity severity)
+{
+    switch (severity) {
+    case SEVERITY_NORMAL:
+        return "normal";
+    case SEVERITY_WARNING:
+        return "warning";
+    case SEVERITY_CRITICAL:
+        return "critical";
+    }
+    return "critical";
+}
+
+static enum severity worse(enum severity a, enum severity b)
+{
+    return a > b ? a : b;
+}
+
+static enum severity severity_of(double value, double warning, double critical)
+{
+    if (value >= critical)
+        return SEVERITY_CRITICAL;
+    return value >= warning ? SEVERITY_WARNING : SEVERITY_NORMAL;
+}
+
+void get_health(struct call *call)
+{
+    buf_add_str(&call->question->text, STR("{\"status\":\"ok\"}"));
+    answer_json(call, 200);
+}
+
+void get_ready(struct call *call)
+{
+    struct request_shared *shared = call->admin->shared;
+    struct buf *out = &call->question->text;
+    struct str lacking = STR_NONE;
+
+    if (shared->is_draining) {
+        buf_add_str(out, STR("{\"status\":\"not_ready\",\"reason\":\"draining\"}"));
+    } else if (!upstreams_are_ready(shared->upstreams, call->config, loop_now_us(call->admin->loop),
+                                    &lacking)) {
+        buf_add_str(out, STR("{\"status\":\"not_ready\",\"reason\":\"no target of a required "
+                             "upstream can be tried\",\"upstream\":"));
+        buf_add_json(out, lacking);
+        buf_add_char(out, '}');
+    } else {
+        buf_add_str(out, STR("{\"status\":\"ready\"}"));
+        answer_json(call, 200);
+        return;
+    }
+    answer_json(call, 503);
+}
+
+/* ---- the four parts; each leaves its JSON and gives its severity ---- */
+
+static enum severity write_backpressure(struct call *call, struct buf *out)
+{
+    const struct admin_hooks *hooks = &call->admin->hooks;
+    enum severity worst = SEVERITY_NORMAL;
+    double utilization, lag_s;
+
+    buf_add_str(out, STR("\"backpressure\":{\"workers\":["));
+    for (uint32_t i = 0;
+         hooks->worker_load != NULL && hooks->worker_load(hooks->arg, i, &utilization, &lag_s);
+         i++) {
+        worst =
+            worse(worst, worse(severity_of(utilization, 0.85, 0.97), severity_of(lag_s, 0.1, 1.0)));
+        buf_addf(out, "%s{\"worker\":%" PRIu32 ",\"utilization\":%.4f,\"loop_lag_seconds\":%.6f}",
+                 i > 0 ? "," : "", i, utilization, lag_s);
+    }
+    buf_addf(out, "],\"requests_in_flight\":%" PRId64 ",\"severity\":\"%s\"}",
+             (int64_t)call->admin->shared->in_flight, severity_name(worst));
+    return worst;
+}
+
+static enum severity write_memory(struct call *call, struct buf *out)
+{
+    struct process_memory memory;
+    struct cache_counts cache;
+    enum severity severity = SEVERITY_NORMAL;
+
+    process_memory_read(&memory);
+    cache_counts(call->admin->shared->cache, &cache);
+    if (memory.limit_bytes > 0)
+        severity = severity_of((double)memory.rss_bytes / (double)memory.limit_bytes, 0.8, 0.92);
+    buf_addf(out,
+             "\"memory\":{\"rss_bytes\":%" PRIu64 ",\"vms_bytes\":%" PRIu64
+             ",\"limit_bytes\":%" PRIu64 ",\"cache_bytes\":%" PRIu64
+             ",\"cache_limit_bytes\":%" PRIu64 ",\"severity\":\"%s\"}",
+             memory.rss_bytes, memory.vms_bytes, memory.limit_bytes, cache.memory_bytes,
+             cache.memory_limit_bytes, severity_name(severity));
+    return severity;
+}
+
+uint32_t healthy_targets(const struct admin *admin, const struct upstream_config *upstream)
+{
+    struct target_status status;
+    uint32_t healthy = 0;
+
+    for (uint32_t i = 0; i < upstream->target_count; i++)
+        if (upstreams_status(admin->shared->upstreams, upstream, i, loop_now_us(admin->loop),
+                             &status) &&
+            status.state == TARGET_UP)
+            healthy++;
+    return healthy;
+}
+
+static enum severity write_dependencies(struct call *call, struct buf *out)
+{
+    enum severity worst = SEVERITY_NORMAL;
+
+    buf_add_str(out, STR("\"dependencies\":{\"upstreams\":{"));
+    for (uint32_t i = 0; i < call->config->upstream_count; i++) {
+        const struct upstream_config *upstream = &call->config->upstreams[i];
+        uint32_t healthy = healthy_targets(call->admin, upstream);
+        enum severity severity = SEVERITY_NORMAL;
+
+        if (healthy < upstream->target_count)
+            severity = healthy == 0 && upstream->required ? SEVERITY_CRITICAL : SEVERITY_WARNING;
+        worst = worse(worst, severity);
+        if (i > 0)
+            buf_add_char(out, ',');
+        buf_add_json(out, upstream->name);
+        buf_addf(out,
+                 ":{\"healthy_targets\":%" PRIu32 ",\"targets\":%" PRIu32
+                 ",\"required\":%s,\"severity\":\"%s\"}",
+                 healthy, upstream->target_count, upstream->required ? "true" : "false",
+                 severity_name(severity));
+    }
+    buf_addf(out, "},\"store\":{\"kind\":\"memory\",\"severity\":\"normal\"},\"severity\":\"%s\"}",
+             severity_name(worst));
+    return worst;
+}
+
+void get_system_health(struct call *call)
+{
+    struct buf *out = &call->question->text;
+    enum severity worst;
+
+    buf_add_char(out, '{');
+    worst = write_backpressure(call, out);
+    buf_add_char(out, ',');
+    worst = worse(worst, write_memory(call, out));
+    buf_add_char(out, ',');
+    worst = worse(worst, write_dependencies(call, out));
+    /* an upstream is kept away from by ejecting its targets, which stand under dependencies */
+    buf_addf(out,
+             ",\"circuit_breakers\":{\"upstreams\":{},\"severity\":\"normal\"},\"draining\":%s"
+             ",\"status\":\"%s\"}",
+             call->admin->shared->is_draining ? "true" : "false", severity_name(worst));
+    answer_json(call, 200);
+}

@@ -1,0 +1,93 @@
+/* metrics.c - GET /metrics, and the values that live elsewhere.
+ *
+ * Cache, limiter, targets and the process keep their own numbers; they are copied into cells
+ * when somebody scrapes. What only grows there is a counter here: the cell is raised to it.
+ * Upstreams come from the snapshot of the question that asked for the scrape.
+ * Main thread. */
+#include "admin/admin_priv.h"
+
+static void set(struct sheet *sheet, enum metric_id id, uint64_t value)
+{
+    cell_gauge_set(metrics_cell(sheet, id), (double)value);
+}
+
+static void raise_to(struct cell *cell, uint64_t total)
+{
+    uint64_t was = cell_count(cell);
+
+    if (total > was)
+        cell_add(cell, total - was);
+}
+
+static void collect_cache(struct admin *admin, struct sheet *sheet)
+{
+    static const struct str purge = {"purge", 5}, soft = {"soft_purge", 10}, write = {"write", 5};
+    struct cache_counts counts;
+
+    cache_counts(admin->shared->cache, &counts);
+    set(sheet, M_CACHE_ENTRIES, counts.entries);
+    set(sheet, M_CACHE_MEMORY, counts.memory_bytes);
+    set(sheet, M_CACHE_MEMORY_LIMIT, counts.memory_limit_bytes);
+    raise_to(metrics_cell(sheet, M_CACHE_EVICTIONS), counts.evictions);
+    raise_to(metrics_series(sheet, M_CACHE_INVALIDATIONS, 1, &purge), admin->hard_purged);
+    raise_to(metrics_series(sheet, M_CACHE_INVALIDATIONS, 1, &soft), admin->soft_purged);
+    if (counts.invalidations >= admin->hard_purged) /* the rest: unsafe requests that passed */
+        raise_to(metrics_series(sheet, M_CACHE_INVALIDATIONS, 1, &write),
+                 counts.invalidations - admin->hard_purged);
+}
+
+static void collect_limiter(const struct admin *admin, struct sheet *sheet)
+{
+    struct limiter_counts counts = limiter_counts(admin->shared->limiter);
+
+    set(sheet, M_RATE_LIMIT_CLIENTS, counts.clients);
+    raise_to(metrics_cell(sheet, M_RATE_LIMIT_EVICTED), counts.evicted_idle + counts.evicted_busy);
+}
+
+static void collect_upstreams(const struct admin *admin, struct sheet *sheet)
+{
+    const struct config *config = admin->rules != NULL ? request_rules_config(admin->rules) : NULL;
+    char text[METRICS_MAX_LABEL_BYTES];
+
+    for (uint32_t i = 0; config != NULL && i < config->upstream_count; i++) {
+        struct str name = config->upstreams[i].name, label = STR("upstream:");
+        size_t room = sizeof(text) - label.len;
+
+        memcpy(text, label.ptr, label.len);
+        memcpy(text + label.len, name.ptr, name.len < room ? name.len : room);
+        label = str_at(text, label.len + (name.len < room ? name.len : room));
+        cell_gauge_set(metrics_series(sheet, M_DEPENDENCY_HEALTH, 1, &label),
+                       healthy_targets(admin, &config->upstreams[i]) > 0 ? 1 : 0);
+    }
+}
+
+static void collect_process(const struct admin *admin, struct sheet *sheet)
+{
+    struct str version = str_of(GATEWAY_VERSION);
+    struct process_memory memory;
+
+    process_memory_read(&memory);
+    set(sheet, M_MEMORY_RSS, memory.rss_bytes);
+    set(sheet, M_MEMORY_VMS, memory.vms_bytes);
+    set(sheet, M_OPEN_FDS, process_open_fds());
+    set(sheet, M_DRAINING, admin->shared->is_draining ? 1 : 0);
+    raise_to(metrics_cell(sheet, M_LOG_DROPPED), log_dropped());
+    cell_gauge_set(metrics_series(sheet, M_BUILD_INFO, 1, &version), 1);
+}
+
+void metrics_collect(void *arg, struct sheet *sheet)
+{
+    struct admin *admin = arg;
+
+    collect_cache(admin, sheet);
+    collect_limiter(admin, sheet);
+    collect_upstreams(admin, sheet);
+    collect_process(admin, sheet);
+}
+
+void get_metrics(struct call *call)
+{
+    /* over its ceiling: answer_text() says so */
+    (void)!metrics_write(call->admin->shared->metrics, &call->question->text);
+    answer_text(call, 200, STR("text/plain; version=0.0.4; charset=utf-8"));
+}
