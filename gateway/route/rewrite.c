@@ -139,6 +139,21 @@ static struct str stripped(struct str path, struct str prefix)
     return path.ptr[prefix.len] == '/' ? str_from(path, prefix.len) : path;
 }
 
+/* Puts the query behind *target. */
+static bool joined(struct arena *arena, struct str query, struct str *target)
+{
+    size_t path_len = target->len;
+    char *text = arena_take(arena, path_len + 1 + query.len);
+
+    if (text == NULL)
+        return false;
+    memcpy(text, target->ptr, path_len);
+    text[path_len] = '?';
+    memcpy(text + path_len + 1, query.ptr, query.len);
+    *target = str_at(text, path_len + 1 + query.len);
+    return true;
+}
+
 bool route_rewrite(const struct route_match *match, struct str raw, struct arena *arena,
                    struct str *target)
 {
@@ -152,12 +167,7 @@ bool route_rewrite(const struct route_match *match, struct str raw, struct arena
     if (match->route->strip_prefix.len == 0)
         return true;
     *target = stripped(match->path, match->route->strip_prefix);
-    if (query.ptr != NULL) {
-        *target = arena_printf(arena, "%.*s?%.*s", STR_ARG(*target), STR_ARG(query));
-        if (target->ptr == NULL)
-            return false;
-    }
-    return is_sound(*target);
+    return (query.ptr == NULL || joined(arena, query, target)) && is_sound(*target);
 }
 
 /* Does the pattern give a value of this name? */
