@@ -22,6 +22,14 @@ static uint64_t now_us(const struct client_exchange *exchange)
 
 /* ---- callbacks --------------------------------------------------------- */
 
+/* An answer that refuses the body ends the sending, but libcurl does not take a transfer
+ * for done while its sending is paused: let it look again. */
+static void stop_waiting_for_body(struct client_exchange *exchange)
+{
+    if ((exchange->paused & CURLPAUSE_SEND) != 0)
+        client_resume_body(exchange);
+}
+
 static void take_line(struct client_exchange *exchange, struct str line)
 {
     struct answer *answer = &exchange->answer;
@@ -36,6 +44,8 @@ static void take_line(struct client_exchange *exchange, struct str line)
         return;
     case ANSWER_HEAD:
         handler->head(exchange->arg, answer->status, &answer->fields, &answer->facts);
+        if (goes_on(exchange))
+            stop_waiting_for_body(exchange);
         return;
     case ANSWER_NONSENSE:
         exchange_judge(exchange, CLIENT_PROTOCOL, answer->reason);
