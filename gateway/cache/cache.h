@@ -11,46 +11,54 @@
 #include "loop/loop.h"
 
 struct cache;
-struct cache *cache_new(uint64_t memory_bytes, uint64_t max_object_bytes, const struct hash_key *seed) MUST_USE;
-/* After the fills have ended and the loops have stopped. Entries still held elsewhere stay readable (and the cache's own memory with them). */
+struct cache *cache_new(uint64_t memory_bytes, uint64_t max_object_bytes,
+                        const struct hash_key *seed) MUST_USE;
+/* After the fills have ended and the loops have stopped. Entries still held elsewhere stay readable
+ * (and the cache's own memory with them). */
 void cache_free(struct cache **cache);
 void cache_resize(struct cache *cache, uint64_t memory_bytes, uint64_t max_object_bytes);
 
 /* ---- keys ---- */
-/* What an answer is stored under. `url` names the resource (for purge and invalidation); `text` is the whole
- * primary key: url, the caller of a per-user entry, the configured key headers. Lengths are prefixed: no two inputs collide. */
+/* What an answer is stored under. `url` names the resource (for purge and invalidation); `text` is
+ * the whole primary key: url, the caller of a per-user entry, the configured key headers. Lengths
+ * are prefixed: no two inputs collide. */
 struct cache_key {
-    struct str text;      /* arena */
+    struct str text; /* arena */
     struct hash128 hash;
-    struct str url;       /* "host" + target as it is sent upstream, after the key's query rules; arena */
-    struct str host, path, query; /* host in lower case; path normalised: what globs and tags match; query as in url, ptr NULL: none */
-    struct str user;      /* tag of the per-user entry ("key:acme"), or empty */
-    uint64_t url_hash;    /* of path and query: every host, scheme, user and variant of one URL lives in one shard */
+    struct str url; /* "host" + target as it is sent upstream, after the key's query rules; arena */
+    struct str host, path, query; /* host in lower case; path normalised: what globs and tags match;
+                                     query as in url, ptr NULL: none */
+    struct str user;              /* tag of the per-user entry ("key:acme"), or empty */
+    uint64_t url_hash; /* of path and query: every host, scheme, user and variant of one URL lives
+                          in one shard */
 };
 struct cache_key_parts {
     bool is_tls;
-    struct str host;      /* as the client sent it, checked, without default port */
-    uint16_t port;        /* 0: the default one */
-    struct str target;    /* as it is sent upstream */
-    struct str path;      /* the client's normalised path */
-    struct str user;      /* empty: shared */
-    const struct route_config *route; /* key rules */
+    struct str host;                   /* as the client sent it, checked, without default port */
+    uint16_t port;                     /* 0: the default one */
+    struct str target;                 /* as it is sent upstream */
+    struct str path;                   /* the client's normalised path */
+    struct str user;                   /* empty: shared */
+    const struct route_config *route;  /* key rules */
     const struct http_fields *request; /* for key headers */
 };
-bool cache_key_build(const struct cache *cache, const struct cache_key_parts *parts, struct arena *arena, struct cache_key *key) MUST_USE;
+bool cache_key_build(const struct cache *cache, const struct cache_key_parts *parts,
+                     struct arena *arena, struct cache_key *key) MUST_USE;
 
 /* ---- entries ---- */
 struct cache_entry; /* counted */
 struct cache_meta {
     int status;
-    struct http_fields fields; /* slices into the entry; without Content-Length, hop-by-hop, Age; room 0: do not append */
+    struct http_fields fields; /* slices into the entry; without Content-Length, hop-by-hop, Age;
+                                  room 0: do not append */
     struct str body;           /* in one piece */
     struct http_validators validators;
     int64_t initial_age_s, lifetime_s;
-    uint64_t stored_us;        /* monotonic moment of the head's arrival: age = initial_age + (now - stored) */
+    uint64_t
+        stored_us; /* monotonic moment of the head's arrival: age = initial_age + (now - stored) */
     int64_t stale_while_revalidate_s, stale_if_error_s, stale_if_unreachable_s;
     bool must_revalidate, always_revalidate;
-    const char *why;           /* verdict's, static */
+    const char *why; /* verdict's, static */
     enum http_lifetime_source source;
 };
 const struct cache_meta *cache_entry_meta(const struct cache_entry *entry);
@@ -61,13 +69,16 @@ bool cache_entry_is_soft_purged(const struct cache_entry *entry);
 void cache_entry_release(struct cache_entry **entry); /* any thread */
 struct cache_entry *cache_entry_hold(struct cache_entry *entry);
 
-/* The variant of key that fits the request's Vary fields, held for the caller (release it), or NULL. Purged ones are never found; expired
- * ones are (they may be validated, or served stale). *vary_missed: the URL is known but no variant fits. */
-struct cache_entry *cache_find(struct cache *cache, const struct cache_key *key, const struct http_fields *request, bool normalize_vary,
+/* The variant of key that fits the request's Vary fields, held for the caller (release it), or
+ * NULL. Purged ones are never found; expired ones are (they may be validated, or served stale).
+ * *vary_missed: the URL is known but no variant fits. */
+struct cache_entry *cache_find(struct cache *cache, const struct cache_key *key,
+                               const struct http_fields *request, bool normalize_vary,
                                struct arena *arena, bool *vary_missed) MUST_USE;
 void cache_entry_count_hit(struct cache_entry *entry);
 
-/* Purge sequence now: take it when a fetch begins; an answer fetched before a purge that covers it is never stored. */
+/* Purge sequence now: take it when a fetch begins; an answer fetched before a purge that covers it
+ * is never stored. */
 uint64_t cache_stamp(const struct cache *cache);
 
 /* What is stored besides the answer itself. All slices copied. */
@@ -76,14 +87,17 @@ struct cache_intent {
     const struct http_fields *request; /* for the Vary key */
     bool normalize_vary;
     const struct http_verdict *verdict;
-    uint64_t stamp;          /* cache_stamp() at the fetch's start */
-    uint64_t response_us;    /* monotonic moment of the head */
-    struct str route;        /* its name */
-    const struct str_list *tags; /* of the route; "user:<user>" is added by the cache; may be NULL */
+    uint64_t stamp;       /* cache_stamp() at the fetch's start */
+    uint64_t response_us; /* monotonic moment of the head */
+    struct str route;     /* its name */
+    const struct str_list
+        *tags; /* of the route; "user:<user>" is added by the cache; may be NULL */
 };
-/* Replaces what a validated entry says by the 304's fields (http_freshen) and verdict: a new entry that shares the body. Returns it held, or
- * NULL (purged meanwhile, or out of memory: then use the old one for this answer). */
-struct cache_entry *cache_freshen(struct cache *cache, struct cache_entry *old, const struct http_fields *update,
+/* Replaces what a validated entry says by the 304's fields (http_freshen) and verdict: a new entry
+ * that shares the body. Returns it held, or NULL (purged meanwhile, or out of memory: then use the
+ * old one for this answer). */
+struct cache_entry *cache_freshen(struct cache *cache, struct cache_entry *old,
+                                  const struct http_fields *update,
                                   const struct cache_intent *intent) MUST_USE;
 
 /* ---- fills: one upstream answer and its readers ---- */
@@ -91,8 +105,9 @@ struct cache_entry *cache_freshen(struct cache *cache, struct cache_entry *old, 
 struct fill;
 struct fill_reader;
 typedef void fill_fn(void *arg);
-/* Call the writer's functions from callbacks of its loop. room(arg): there too, when bytes may be written again after fill_write() said no, and whenever the last reader has
- * left (then fill_readers() is 0). Holds itself until fill_end()/fill_fail() and the last reader's leaving. */
+/* Call the writer's functions from callbacks of its loop. room(arg): there too, when bytes may be
+ * written again after fill_write() said no, and whenever the last reader has left (then
+ * fill_readers() is 0). Holds itself until fill_end()/fill_fail() and the last reader's leaving. */
 struct fill *fill_new(struct cache *cache, struct loop *loop, fill_fn *room, void *arg) MUST_USE;
 struct fill_head {
     int status;
@@ -100,32 +115,41 @@ struct fill_head {
     bool has_length;
     uint64_t length;
 };
-/* Publishes the head. With an intent the body is kept whole (at upstream speed, charged to the budget) and stored by fill_end();
- * without one it is a 64 KiB ring for one reader. An intent is dropped by itself past max_object_bytes or without memory: the fill is then paced by
- * its slowest reader. False: out of memory; the fill has failed. */
-bool fill_begin(struct fill *fill, const struct fill_head *head, const struct cache_intent *intent) MUST_USE;
+/* Publishes the head. With an intent the body is kept whole (at upstream speed, charged to the
+ * budget) and stored by fill_end(); without one it is a 64 KiB ring for one reader. An intent is
+ * dropped by itself past max_object_bytes or without memory: the fill is then paced by its slowest
+ * reader. False: out of memory; the fill has failed. */
+bool fill_begin(struct fill *fill, const struct fill_head *head,
+                const struct cache_intent *intent) MUST_USE;
 /* Takes all bytes, or none (false: wait for room()). */
 bool fill_write(struct fill *fill, struct str bytes) MUST_USE;
-void fill_trailers(struct fill *fill, const struct http_fields *fields); /* copied; before fill_end() */
-/* The answer is whole: readers get the end; with an intent, and the announced length met, it becomes an entry. The writer must not
- * use `*fill` any more (cleared). True when it was stored. */
+void fill_trailers(struct fill *fill,
+                   const struct http_fields *fields); /* copied; before fill_end() */
+/* The answer is whole: readers get the end; with an intent, and the announced length met, it
+ * becomes an entry. The writer must not use `*fill` any more (cleared). True when it was stored. */
 bool fill_end(struct fill **fill);
-void fill_fail(struct fill **fill);   /* cut: readers get an error; nothing is stored */
+void fill_fail(struct fill **fill); /* cut: readers get an error; nothing is stored */
 uint32_t fill_readers(struct fill *fill);
 bool fill_is_storing(const struct fill *fill);
 
-/* wake(arg) on the reader's loop when there is something new; once until the next fill_read(). NULL: out of memory. Before
- * fill_begin() only the writer's own worker may attach. */
-struct fill_reader *fill_attach(struct fill *fill, struct loop *loop, fill_fn *wake, void *arg) MUST_USE;
+/* wake(arg) on the reader's loop when there is something new; once until the next fill_read().
+ * NULL: out of memory. Before fill_begin() only the writer's own worker may attach. */
+struct fill_reader *fill_attach(struct fill *fill, struct loop *loop, fill_fn *wake,
+                                void *arg) MUST_USE;
 /* NULL before fill_begin(); then the head, which lives as long as the reader. */
 const struct fill_head *fill_reader_head(const struct fill_reader *reader);
 enum { FILL_WAIT = 0, FILL_END = -1, FILL_ERROR = -2 };
-ptrdiff_t fill_read(struct fill_reader *reader, char *to, size_t room); /* bytes copied, or FILL_* */
-/* The whole body, when all of it is there already (storing, or it fits the ring): lets a small answer leave in one piece. Borrowed until fill_detach(). */
+ptrdiff_t fill_read(struct fill_reader *reader, char *to,
+                    size_t room); /* bytes copied, or FILL_* */
+/* The whole body, when all of it is there already (storing, or it fits the ring): lets a small
+ * answer leave in one piece. Borrowed until fill_detach(). */
 bool fill_reader_whole(struct fill_reader *reader, struct str *body);
-const struct http_fields *fill_reader_trailers(const struct fill_reader *reader); /* after FILL_END; NULL: none */
-/* Do the request's values of the answer's Vary fields equal those of the request that fetches it? True without Vary. */
-bool fill_reader_fits(const struct fill_reader *reader, const struct http_fields *request, bool normalize_vary, struct arena *arena);
+const struct http_fields *
+fill_reader_trailers(const struct fill_reader *reader); /* after FILL_END; NULL: none */
+/* Do the request's values of the answer's Vary fields equal those of the request that fetches it?
+ * True without Vary. */
+bool fill_reader_fits(const struct fill_reader *reader, const struct http_fields *request,
+                      bool normalize_vary, struct arena *arena);
 void fill_detach(struct fill_reader **reader); /* silent from now on; NULL is fine */
 
 /* ---- collapse: many misses, one fetch ---- */
@@ -133,39 +157,50 @@ struct flight;
 enum flight_role {
     FLIGHT_LEAD,   /* fetch, and say how it went */
     FLIGHT_FOLLOW, /* wait: the outcome comes */
-    FLIGHT_ALONE   /* fetch for yourself: a recent answer for this key could not be shared, or too many wait */
+    FLIGHT_ALONE   /* fetch for yourself: a recent answer for this key could not be shared, or too
+                      many wait */
 };
 enum flight_outcome {
     FLIGHT_READ,  /* *reader is attached to the leader's fill (the follower's, to detach) */
     FLIGHT_RETRY, /* look up again: the entry is fresh now, or the leader failed */
     FLIGHT_GO     /* the answer is not for sharing: fetch for yourself */
 };
-/* A follower's place in the queue; embedded in the request, which may be freed right after flight_leave(). */
+/* A follower's place in the queue; embedded in the request, which may be freed right after
+ * flight_leave(). */
 struct flight_ticket;
 struct flight_wait {
     struct loop *loop;
-    void (*told)(void *arg, enum flight_outcome outcome, struct fill_reader *reader); /* on `loop`, once */
+    void (*told)(void *arg, enum flight_outcome outcome,
+                 struct fill_reader *reader); /* on `loop`, once */
     fill_fn *wake; /* for the reader that told() may bring; never before told() */
     void *arg;
     struct flight_ticket *ticket; /* the cache's own; NULL while it is not waiting */
 };
-/* The set-aside lasts 10 s for a key whose answer could not be shared. FLIGHT_LEAD: *lead is the caller's to close; look the key up
- * once more first, because the flight before may have ended between the lookup and this call. `wait` is used by a follower alone. */
-enum flight_role cache_join(struct cache *cache, const struct cache_key *key, uint64_t now_us, struct flight_wait *wait, struct flight **lead) MUST_USE;
-/* A follower gives up waiting; told() will not come. Its own loop's thread only. Fine when it is not waiting. */
+/* The set-aside lasts 10 s for a key whose answer could not be shared. FLIGHT_LEAD: *lead is the
+ * caller's to close; look the key up once more first, because the flight before may have ended
+ * between the lookup and this call. `wait` is used by a follower alone. */
+enum flight_role cache_join(struct cache *cache, const struct cache_key *key, uint64_t now_us,
+                            struct flight_wait *wait, struct flight **lead) MUST_USE;
+/* A follower gives up waiting; told() will not come. Its own loop's thread only. Fine when it is
+ * not waiting. */
 void flight_leave(struct flight_wait *wait);
-/* The leader's answer may be shared (after fill_begin() with an intent that holds: fill_is_storing()): followers, and those who come
- * until it ends, read this fill. Each asks fill_reader_fits() before it reads. */
+/* The leader's answer may be shared (after fill_begin() with an intent that holds:
+ * fill_is_storing()): followers, and those who come until it ends, read this fill. Each asks
+ * fill_reader_fits() before it reads. */
 void flight_open(struct flight *flight, struct fill *fill);
-/* Ends it (clears the pointer): RETRY or GO for those still waiting. GO sets the key aside when set_aside. NULL is fine. */
-void flight_close(struct flight **flight, enum flight_outcome outcome, bool set_aside, uint64_t now_us);
-uint32_t flight_followers(struct flight *flight); /* still waiting; those who read are fill_readers() */
+/* Ends it (clears the pointer): RETRY or GO for those still waiting. GO sets the key aside when
+ * set_aside. NULL is fine. */
+void flight_close(struct flight **flight, enum flight_outcome outcome, bool set_aside,
+                  uint64_t now_us);
+uint32_t
+flight_followers(struct flight *flight); /* still waiting; those who read are fill_readers() */
 
 /* ---- purge ---- */
 struct purge {
     enum { PURGE_ALL, PURGE_URL, PURGE_GLOB, PURGE_TAG, PURGE_USER } kind;
-    struct str text;   /* url: "host/path?query" or "/path?query" (any host); glob on path (with the query when it holds '?'; no leading '/': contains); tag; user */
-    struct str host;   /* empty: every host */
+    struct str text; /* url: "host/path?query" or "/path?query" (any host); glob on path (with the
+                        query when it holds '?'; no leading '/': contains); tag; user */
+    struct str host; /* empty: every host */
     bool soft, dry_run;
 };
 struct purge_result {
@@ -174,32 +209,39 @@ struct purge_result {
     uint32_t sample_count;
     bool complete;
 };
-/* Blocking walk in short steps: for the main thread (admin). Entries purged are gone for every lookup that begins after it returns. */
-void cache_purge(struct cache *cache, const struct purge *purge, uint64_t now_us, struct arena *arena, struct purge_result *result);
-/* For a worker, after a successful unsafe request; path normalised, query as the key's rules leave it: O(1) or a bounded list of bans for globs; effective at once, memory is reclaimed by
+/* Blocking walk in short steps: for the main thread (admin). Entries purged are gone for every
+ * lookup that begins after it returns. */
+void cache_purge(struct cache *cache, const struct purge *purge, uint64_t now_us,
+                 struct arena *arena, struct purge_result *result);
+/* For a worker, after a successful unsafe request; path normalised, query as the key's rules leave
+ * it: O(1) or a bounded list of bans for globs; effective at once, memory is reclaimed by
  * cache_sweep(). */
 void cache_invalidate_url(struct cache *cache, struct str host, struct str path_and_query);
 void cache_invalidate_glob(struct cache *cache, struct str host, struct str glob);
-/* Low-priority walk of at most `entries`: drops what bans cover, expired past every stale window; retires bans. Main thread's timer. */
+/* Low-priority walk of at most `entries`: drops what bans cover, expired past every stale window;
+ * retires bans. Main thread's timer. */
 void cache_sweep(struct cache *cache, uint64_t now_us, uint32_t entries);
 
 /* ---- looking in ---- */
 struct cache_item {
-    struct str key;   /* "host/path?query" and " [user]" and variant; arena */
+    struct str key; /* "host/path?query" and " [user]" and variant; arena */
     int64_t ttl_s, age_s;
     uint64_t size, hits;
-    struct str tags;  /* JSON array text; arena */
+    struct str tags; /* JSON array text; arena */
     int status;
     struct str route;
 };
-/* Up to `limit` entries whose path fits the glob, after `cursor` (0: from the start); *next is 0 at the end. Stable while nothing changes. */
-uint32_t cache_list(struct cache *cache, struct str glob, struct str host, uint64_t now_us, uint64_t cursor, uint32_t limit,
-                    struct arena *arena, struct cache_item *items, uint64_t *next);
+/* Up to `limit` entries whose path fits the glob, after `cursor` (0: from the start); *next is 0 at
+ * the end. Stable while nothing changes. */
+uint32_t cache_list(struct cache *cache, struct str glob, struct str host, uint64_t now_us,
+                    uint64_t cursor, uint32_t limit, struct arena *arena, struct cache_item *items,
+                    uint64_t *next);
 struct cache_counts {
     uint64_t entries, memory_bytes, memory_limit_bytes, evictions, stores, invalidations, collapsed;
 };
 void cache_counts(struct cache *cache, struct cache_counts *counts);
-/* The same per route name (entries, memory, evictions, stores, invalidations); false when the name is unknown. */
+/* The same per route name (entries, memory, evictions, stores, invalidations); false when the name
+ * is unknown. */
 bool cache_route_counts(struct cache *cache, struct str route, struct cache_counts *counts);
 
 #endif

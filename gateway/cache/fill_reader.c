@@ -204,6 +204,16 @@ static size_t read_some(struct fill_reader *reader, char *to, size_t len)
     return len;
 }
 
+/* Lock held: did these `len` bytes take it past the first chunk? The last reader to do so lets it
+ * be freed; the others need not ask all the others. */
+static bool left_first_chunk(const struct fill_reader *reader, size_t len)
+{
+    const struct chunk *first = reader->fill->first;
+    uint64_t end = first->start + first->size;
+
+    return reader->offset >= end && reader->offset - len < end;
+}
+
 ptrdiff_t fill_read(struct fill_reader *reader, char *to, size_t room)
 {
     struct fill *fill = reader->fill;
@@ -219,7 +229,7 @@ ptrdiff_t fill_read(struct fill_reader *reader, char *to, size_t room)
 
         reader->offset += len;
         got = (ptrdiff_t)len;
-        if (fill->mode == FILL_CHAIN)
+        if (fill->mode == FILL_CHAIN && left_first_chunk(reader, len))
             chain_trim(fill);
         fill_notify_room(fill, reader->loop, false);
     }
