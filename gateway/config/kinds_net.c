@@ -120,7 +120,7 @@ static bool is_host_name(struct str host)
     return host.len > 0 && host.len <= MAX_HOST;
 }
 
-/* "http://host[:port]", a slash at the end allowed; false with the reason in `wrong`. */
+/* "http://host[:port]"; false with the reason in `wrong`. */
 static bool parse_url(struct str text, struct target_config *target, const char **wrong)
 {
     struct str rest, host, port;
@@ -132,8 +132,6 @@ static bool parse_url(struct str text, struct target_config *target, const char 
     if (!target->is_https && !str_starts(text, STR("http://")))
         return false;
     rest = str_from(text, target->is_https ? 8 : 7);
-    if (str_ends(rest, STR("/")))
-        rest.len--;
     if (str_find(rest, '@') < rest.len) {
         *wrong = "holds credentials, expected none in a target";
         return false;
@@ -165,6 +163,8 @@ static enum read_result url_from_text(struct reader *reader, const struct field 
     const char *why;
 
     (void)field;
+    if (str_ends(text, STR("/")) && !str_ends(text, STR("//")))
+        text.len--; /* others put a path behind it */
     if (!reader_keep(reader, text, &target->url))
         return READ_FAULTED;
     if (parse_url(target->url, target, &why))

@@ -202,7 +202,7 @@ static const struct words window_kinds = {{"bucket", "sliding", "fixed", "strict
 static const struct field window_fields[] = {
     FIELD_REQUIRED(&name_rule, "name", kind_text, struct window_config, name, 0, 0,
                    "the window's name, as X-RateLimit-* report it"),
-    FIELD("limit", kind_number, struct window_config, limit, "0", 1, MAX_LIMIT,
+    FIELD("limit", kind_number, struct window_config, limit, NULL, 1, MAX_LIMIT,
           "requests per period"),
     FIELD("per", kind_duration, struct window_config, period_ms, NULL, 1, DAYS(366),
           "the period (calendar: always a month, UTC)"),

@@ -9,6 +9,7 @@
  * On the thread that called config_load(). */
 #include "config/config_priv.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -195,7 +196,10 @@ static void describe(const struct node *node, char out[MAX_SHOWN + 8])
         snprintf(out, MAX_SHOWN, "%s", node->is_true ? "true" : "false");
         break;
     case NODE_NUMBER:
-        snprintf(out, MAX_SHOWN, "%.15g", node->number);
+        if (isfinite(node->number))
+            snprintf(out, MAX_SHOWN, "%.15g", node->number);
+        else
+            snprintf(out, MAX_SHOWN, "a number too large to hold");
         break;
     case NODE_STRING:
         if (node->text.len < MAX_SHOWN)

@@ -123,7 +123,7 @@ static const struct field limits_fields[] = {
     FIELD_WITH(resets, "reset", kind_flag, L, reset_is_delta, "epoch", 0, 0,
                "X-RateLimit-Reset as epoch seconds or as seconds to wait"),
     FIELD("dry_run", kind_bool, L, dry_run, "false", 0, 0, "count and log, refuse nobody"),
-    FIELD("max_clients", kind_number, L, max_clients, "1000000", 1000, INT64_C(1000000000),
+    FIELD("max_clients", kind_number, L, max_clients, "1000000", 1, INT64_C(1000000000),
           "clients whose counters are kept"),
     FIELD("ietf_headers", kind_bool, L, ietf_headers, "true", 0, 0,
           "RateLimit and RateLimit-Policy too"),

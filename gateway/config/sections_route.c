@@ -171,7 +171,7 @@ const struct collection route_collection = {.section = &route_section,
 #define C struct cache_config
 static const struct field cache_fields[] = {
     FIELD("enabled", kind_bool, C, enabled, "true", 0, 0, "false: nothing is kept"),
-    FIELD("memory", kind_size, C, memory_bytes, "256MiB", KIB(64), GIB(1024),
+    FIELD("memory", kind_size, C, memory_bytes, "256MiB", KIB(1), GIB(1024),
           "of all entries, keys and headers included"),
     FIELD("max_object", kind_size, C, max_object_bytes, "8MiB", 1, GIB(16),
           "largest answer that is kept"),
