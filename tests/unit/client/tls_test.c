@@ -1,0 +1,269 @@
+/* tls_test.c - https: who is believed, and what comes of everything else.
+ *
+ * The certificate is made by the test (openssl, valid for localhost); the server is GnuTLS
+ * in threads. */
+#include "probe.h"
+#include "script_server.h"
+
+#include <gnutls/gnutls.h>
+#include <stdatomic.h>
+
+enum { MOST_CONNECTIONS = 16 };
+struct tls_server;
+struct tls_connection {
+    struct tls_server *server;
+    int fd;
+    pthread_t thread;
+};
+struct tls_server {
+    int listener;
+    uint16_t port;
+    pthread_t thread;
+    const char *priority;
+    gnutls_certificate_credentials_t credentials;
+    struct tls_connection at[MOST_CONNECTIONS];
+    atomic_int connections;
+};
+
+static char directory[] = "/tmp/gateway-tls-XXXXXX";
+static char cert_path[64], key_path[64], other_path[64], other_key_path[64];
+
+static void make_certificate(const char *cert, const char *key)
+{
+    char command[512];
+
+    snprintf(command, sizeof(command),
+             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+             "-subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout %s -out %s "
+             "2>/dev/null",
+             key, cert);
+    assert_int_equal(system(command), 0);
+}
+
+static int make_certificates(void **state)
+{
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    snprintf(cert_path, sizeof(cert_path), "%s/cert.pem", directory);
+    snprintf(key_path, sizeof(key_path), "%s/key.pem", directory);
+    snprintf(other_path, sizeof(other_path), "%s/other.pem", directory);
+    snprintf(other_key_path, sizeof(other_key_path), "%s/other-key.pem", directory);
+    make_certificate(cert_path, key_path);
+    make_certificate(other_path, other_key_path);
+    return 0;
+}
+
+static int remove_certificates(void **state)
+{
+    (void)state;
+    unlink(cert_path);
+    unlink(key_path);
+    unlink(other_path);
+    unlink(other_key_path);
+    return rmdir(directory);
+}
+
+static void serve_one(gnutls_session_t session)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+    char head[4096];
+    size_t len = 0;
+
+    for (;;) {
+        ssize_t got = gnutls_record_recv(session, head + len, sizeof(head) - 1 - len);
+
+        if (got <= 0)
+            return;
+        len += (size_t)got;
+        head[len] = '\0';
+        if (strstr(head, "\r\n\r\n") == NULL)
+            continue;
+        len = 0;
+        if (gnutls_record_send(session, answer, sizeof(answer) - 1) <= 0)
+            return;
+    }
+}
+
+static void *tls_run_connection(void *arg)
+{
+    struct tls_connection *connection = arg;
+    gnutls_session_t session;
+
+    gnutls_init(&session, GNUTLS_SERVER);
+    gnutls_priority_set_direct(session, connection->server->priority, NULL);
+    gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, connection->server->credentials);
+    gnutls_transport_set_int(session, connection->fd);
+    if (gnutls_handshake(session) == 0)
+        serve_one(session);
+    gnutls_deinit(session);
+    close(connection->fd);
+    return NULL;
+}
+
+static void *tls_run(void *arg)
+{
+    struct tls_server *server = arg;
+    struct timeval most = {5, 0};
+    int fd;
+
+    while (server->connections < MOST_CONNECTIONS &&
+           (fd = accept(server->listener, NULL, NULL)) >= 0) {
+        struct tls_connection *connection = &server->at[server->connections];
+
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));
+        connection->server = server;
+        connection->fd = fd;
+        if (pthread_create(&connection->thread, NULL, tls_run_connection, connection) != 0)
+            abort();
+        server->connections++;
+    }
+    return NULL;
+}
+
+static void tls_start(struct tls_server *server, const char *priority)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(at);
+
+    memset(server, 0, sizeof(*server));
+    server->priority = priority;
+    gnutls_certificate_allocate_credentials(&server->credentials);
+    assert_int_equal(gnutls_certificate_set_x509_key_file(server->credentials, cert_path, key_path,
+                                                          GNUTLS_X509_FMT_PEM),
+                     0);
+    server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(server->listener, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(server->listener, 16), 0);
+    assert_int_equal(getsockname(server->listener, (struct sockaddr *)&at, &len), 0);
+    server->port = ntohs(at.sin_port);
+    assert_int_equal(pthread_create(&server->thread, NULL, tls_run, server), 0);
+}
+
+static void tls_stop(struct tls_server *server)
+{
+    shutdown(server->listener, SHUT_RDWR);
+    pthread_join(server->thread, NULL);
+    close(server->listener);
+    for (int i = 0; i < server->connections; i++)
+        pthread_join(server->at[i].thread, NULL);
+    gnutls_certificate_free_credentials(server->credentials);
+}
+
+#define MODERN "NORMAL"
+#define OLD    "NORMAL:-VERS-ALL:+VERS-TLS1.1:%COMPAT"
+
+static void who_is_believed(void **state)
+{
+    static const struct {
+        const char *name, *host, *ca, *priority;
+        bool verify;
+        enum client_outcome outcome;
+    } rows[] = {
+        {"its own authority, right name", "localhost", cert_path, MODERN, true, CLIENT_OK},
+        {"TLS 1.2", "localhost", cert_path, "NORMAL:-VERS-ALL:+VERS-TLS1.2", true, CLIENT_OK},
+        {"wrong name", "127.0.0.1", cert_path, MODERN, true, CLIENT_TLS_FAILED},
+        {"another authority", "localhost", other_path, MODERN, true, CLIENT_TLS_FAILED},
+        {"the system's authorities", "localhost", "", MODERN, true, CLIENT_TLS_FAILED},
+        {"an authority that is not there", "localhost", "/nonexistent.pem", MODERN, true,
+         CLIENT_TLS_FAILED},
+        {"not verified", "127.0.0.1", "", MODERN, false, CLIENT_OK},
+        {"TLS 1.1", "localhost", cert_path, OLD, false, CLIENT_TLS_FAILED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct tls_server server;
+        struct bench bench;
+        struct probe p = {0}, again = {0};
+
+        probe_case = rows[i].name;
+        tls_start(&server, rows[i].priority);
+        bench_start(&bench, server.port);
+        bench.target = (struct client_target){true, str_of(rows[i].host), server.port,
+                                              str_of(rows[i].ca), rows[i].verify};
+        probe_get(&bench, &p, STR("GET"), STR("/"));
+        if (p.outcome != rows[i].outcome)
+            fail_msg("%s: %s (%s)", rows[i].name, outcome_names[p.outcome], p.reason);
+        if (p.outcome == CLIENT_OK) {
+            probe_get(&bench, &again, STR("POST"), STR("/"));
+            assert_int_equal(again.outcome, CLIENT_OK);
+            assert_string_equal(again.body, "hi");
+            assert_true(again.times.is_reused);
+            assert_int_equal(server.connections, 1);
+        } else {
+            assert_int_equal(p.times.connected_us, 0); /* nothing was sent */
+        }
+        bench_stop(&bench);
+        tls_stop(&server);
+    }
+}
+
+static void no_tls_on_the_other_side(void **state)
+{
+    static const struct step banner[] = {{S_SEND, "HTTP/1.1 400 Bad\r\n\r\n", 0}};
+    static const struct step stalls[] = {{S_HANG, NULL, 0}};
+    const struct step *scripts[] = {banner, stalls};
+    struct script_server *server = malloc(sizeof(*server));
+    struct client_request request = {
+        .method = STR("GET"), .path = STR("/"), .connect_timeout_ms = 100};
+    struct bench bench;
+    struct probe p = {0}, stalled = {0};
+
+    (void)state;
+    assert_non_null(server);
+    server_start(server, scripts, 2);
+    bench_start(&bench, server->port);
+    bench.target.is_https = true;
+    probe_run(&bench, &p, &request);
+    assert_int_equal(p.outcome, CLIENT_TLS_FAILED);
+    probe_run(&bench, &stalled, &request);
+    assert_int_equal(stalled.outcome, CLIENT_CONNECT_TIMEOUT);
+    bench_stop(&bench);
+    server_stop(server);
+    free(server);
+}
+
+/* One client serves both: the handles that plain and https requests leave behind are shared. */
+static void plain_and_https_by_turns(void **state)
+{
+    static const struct step serve[] = {{S_SERVE, NULL, 0}};
+    const struct step *scripts[] = {serve};
+    struct script_server *plain = malloc(sizeof(*plain));
+    struct tls_server tls;
+    struct bench bench;
+
+    (void)state;
+    assert_non_null(plain);
+    server_start(plain, scripts, 1);
+    tls_start(&tls, MODERN);
+    bench_start(&bench, plain->port);
+    for (int i = 0; i < 6; i++) {
+        struct probe p = {0};
+
+        if (i % 2 == 0) {
+            bench.target = (struct client_target){true, STR("localhost"), tls.port,
+                                                  str_of(i == 2 ? "" : cert_path), true};
+            probe_get(&bench, &p, STR("GET"), STR("/"));
+            assert_int_equal(p.outcome, i == 2 ? CLIENT_TLS_FAILED : CLIENT_OK);
+        } else {
+            bench.target =
+                (struct client_target){false, STR("127.0.0.1"), plain->port, STR_NONE, true};
+            bench_canary(&bench, "by turns");
+        }
+    }
+    bench_stop(&bench);
+    tls_stop(&tls);
+    server_stop(plain);
+    free(plain);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_is_believed),
+        cmocka_unit_test(no_tls_on_the_other_side),
+        cmocka_unit_test(plain_and_https_by_turns),
+    };
+
+    return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
+}
