@@ -5,6 +5,7 @@
 # make install [DESTDIR=] [PREFIX=]            make clean
 # SAN=address or SAN=thread builds a second tree under build/SAN.
 SHELL   := /bin/bash
+.DEFAULT_GOAL := all
 SAN     ?=
 BUILD   ?= build$(if $(SAN),/$(SAN))
 PREFIX  ?= /usr/local

@@ -212,9 +212,10 @@ struct request *request_new(struct request_context *context, const struct reques
         return NULL;
     }
     context->live++;
-    atomic_fetch_add_explicit(&context->shared->in_flight, 1, memory_order_relaxed);
-    if (context->pool != NULL)
+    if (context->pool != NULL) { /* the admin listener's are not the clients' */
+        atomic_fetch_add_explicit(&context->shared->in_flight, 1, memory_order_relaxed);
         cell_gauge_add(context->in_flight, 1);
+    }
     return r;
 }
 

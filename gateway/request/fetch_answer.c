@@ -30,48 +30,55 @@ static void serve_entry(struct request *r, enum cache_status status)
 
 /* ---- invalidation ---- */
 
+/* One URL of this host, in every variant and for every user: the path as it is matched, the query
+ * as it is keyed. */
+static void invalidate_url(struct request *r, struct str path, struct str query)
+{
+    struct str url = path;
+
+    if (query.ptr != NULL)
+        url = arena_printf(r->arena, "%.*s?%.*s", STR_ARG(path), STR_ARG(query));
+    if (url.ptr != NULL)
+        cache_invalidate_url(r->context->shared->cache, r->facts.host, url);
+}
+
 /* Location and Content-Location name what changed too, when they are of the same origin. */
 static void invalidate_reference(struct request *r, struct str reference)
 {
-    struct cache *cache = r->context->shared->cache;
-    struct str rest, host;
+    struct str rest = reference, host, path;
+    struct http_target target;
     uint16_t port;
     size_t slash;
 
-    if (reference.len == 0)
-        return;
-    if (reference.ptr[0] == '/' && !str_starts(reference, STR("//"))) {
-        cache_invalidate_url(cache, r->facts.host, reference);
-        return;
+    if (str_starts(reference, STR("http://")) || str_starts(reference, STR("https://"))) {
+        rest = str_from(reference, reference.ptr[4] == 's' ? 8 : 7);
+        slash = str_find(rest, '/');
+        if (!http_parse_authority(str_at(rest.ptr, slash), &host, &port) ||
+            !str_ieq(host, r->facts.host))
+            return;
+        rest = slash < rest.len ? str_from(rest, slash) : STR("/");
     }
-    if (str_starts(reference, STR("http://")))
-        rest = str_from(reference, 7);
-    else if (str_starts(reference, STR("https://")))
-        rest = str_from(reference, 8);
-    else
+    if (!str_starts(rest, STR("/")) || str_starts(rest, STR("//")))
         return;
-    slash = str_find(rest, '/');
-    if (!http_parse_authority(str_at(rest.ptr, slash), &host, &port) ||
-        !str_ieq(host, r->facts.host))
-        return;
-    cache_invalidate_url(cache, r->facts.host, slash < rest.len ? str_from(rest, slash) : STR("/"));
+    target = http_split_target(str_at(rest.ptr, str_find(rest, '#')));
+    if (http_normalize_path(r->arena, target.path, &path) == HTTP_SOUND)
+        invalidate_url(r, path, target.query);
 }
 
 static void invalidate(struct request *r, int status, const struct http_fields *fields)
 {
-    struct cache *cache = r->context->shared->cache;
     const struct str_list *globs = &r->route->invalidates;
+    struct cache_key key;
 
     if (!r->config->cache.enabled || http_method_is_safe(r->head.method) || status < 200 ||
         status >= 400)
         return;
-    cache_invalidate_url(cache, r->facts.host, r->upstream_target);
-    if (!str_eq(r->upstream_target, r->facts.origin_form))
-        cache_invalidate_url(cache, r->facts.host, r->facts.origin_form);
+    if (lookup_build_key(r, &key))
+        invalidate_url(r, key.path, key.query);
     invalidate_reference(r, http_fields_get(fields, HTTP_LOCATION));
     invalidate_reference(r, http_fields_get(fields, HTTP_CONTENT_LOCATION));
     for (uint32_t i = 0; i < globs->count; i++)
-        cache_invalidate_glob(cache, STR_NONE, globs->at[i]);
+        cache_invalidate_glob(r->context->shared->cache, STR_NONE, globs->at[i]);
 }
 
 /* ---- judging ---- */

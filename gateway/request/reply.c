@@ -146,7 +146,8 @@ enum step reply_problem(struct request *r, int status, const char *reason, const
     if (http_problem_write(&text, &problem, as_problem))
         body = arena_copy(r->arena, buf_str(&text));
     buf_free(&text);
-    (void)http_fields_add(&r->out, STR("X-Content-Type-Options"), STR("nosniff"));
+    if (!http_fields_add(&r->out, STR("X-Content-Type-Options"), STR("nosniff")))
+        return reply_out_of_memory(r);
     return finish_text(r, as_problem ? STR("application/problem+json") : STR("application/json"),
                        body);
 }

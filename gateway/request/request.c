@@ -226,9 +226,10 @@ void request_finish(struct request **request, enum request_outcome outcome, uint
     if (r == NULL)
         return;
     r->is_finished = true;
-    atomic_fetch_sub_explicit(&r->context->shared->in_flight, 1, memory_order_relaxed);
-    if (r->context->pool != NULL)
+    if (r->context->pool != NULL) {
+        atomic_fetch_sub_explicit(&r->context->shared->in_flight, 1, memory_order_relaxed);
         cell_gauge_add(r->context->in_flight, -1);
+    }
     observe(r, outcome, bytes_in, bytes_out);
     if (r->cache.is_following)
         flight_leave(&r->cache.wait);

@@ -202,6 +202,7 @@ void fetch_on_failure(struct request *r);
 void fetch_close_flight(struct request *r, enum flight_outcome outcome, bool set_aside);
 
 /* stage_lookup.c */
+bool lookup_build_key(const struct request *r, struct cache_key *key);
 /* Has another stored an answer since the look-up? */
 bool lookup_has_changed(struct request *r);
 bool lookup_serves_stale(const struct request *r, int64_t window_s);

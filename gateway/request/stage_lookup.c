@@ -82,21 +82,21 @@ bool lookup_serves_stale(const struct request *r, int64_t window_s)
     return -cache_entry_ttl_s(r->cache.entry, loop_now_us(r->context->loop)) < window_s;
 }
 
-static bool build_key(struct request *r)
+bool lookup_build_key(const struct request *r, struct cache_key *key)
 {
+    bool per_user = r->route->cache.per_user == PER_USER_TRUE;
     struct cache_key_parts parts = {
         .is_tls = r->arrival.is_tls,
         .host = r->facts.host,
         .port = r->facts.port,
         .target = r->upstream_target,
         .path = r->path,
-        .user = r->route->cache.per_user == PER_USER_TRUE ? r->who.caller.name : STR_NONE,
+        .user = per_user ? r->who.caller.name : STR_NONE,
         .route = r->route,
         .request = &r->head.fields,
     };
 
-    r->cache.is_keyed = cache_key_build(r->context->shared->cache, &parts, r->arena, &r->cache.key);
-    return r->cache.is_keyed;
+    return cache_key_build(r->context->shared->cache, &parts, r->arena, key);
 }
 
 static enum step bypass(struct request *r, const char *why)
@@ -206,7 +206,8 @@ enum step stage_lookup(struct request *r)
         return bypass(r, "no-user");
     if (!r->cache.is_keyed) {
         read_wishes(r);
-        if (!build_key(r))
+        r->cache.is_keyed = lookup_build_key(r, &r->cache.key);
+        if (!r->cache.is_keyed)
             return reply_out_of_memory(r);
         r->cache.is_alone = !is_get ||
                             (has_authorization(r) && r->route->cache.per_user == PER_USER_ABSENT) ||

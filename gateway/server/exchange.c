@@ -60,6 +60,8 @@ void *exchange_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
     c->bytes_in = c->bytes_out = 0;
     connection_phase(c, PHASE_HEADER);
     c->request = request_new(server->context, &io, c);
+    if (c->request != NULL) /* a copy: the library will cut it at '?' and unescape it in place */
+        request_head(c->request)->target = arena_copy(request_arena(c->request), str_of(uri));
     return c;
 }
 

@@ -45,15 +45,14 @@ static enum MHD_Result collect(void *arg, enum MHD_ValueKind kind, const char *k
 bool head_collect(struct connection *c, const char *method, const char *version, bool *hidden)
 {
     struct http_request_head *head = request_head(c->request);
-    size_t method_len = strlen(method), target_len = strlen(c->raw_target),
-           version_len = strlen(version);
+    size_t method_len = strlen(method), version_len = strlen(version),
+           target_len = head->target.len;
     struct collecting state = {
         .fields = &head->fields, .expected = version + version_len + 2, .checks = is_old_library()};
     size_t size =
         MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
 
     head->method = str_at(method, method_len);
-    head->target = str_at(c->raw_target, target_len);
     head->version = str_at(version, version_len);
     (void)MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, collect, &state);
     if (state.checks)
@@ -61,5 +60,5 @@ bool head_collect(struct connection *c, const char *method, const char *version,
                         version != c->raw_target + target_len + 1 ||
                         state.expected + 2 != method + size;
     *hidden = state.hidden;
-    return !state.failed;
+    return !state.failed && head->target.ptr != NULL;
 }
