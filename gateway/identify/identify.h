@@ -14,7 +14,7 @@ enum caller_kind { CALLER_IP, CALLER_API_KEY, CALLER_USER };
 struct caller {
     enum caller_kind kind;
     struct str id;            /* "acme", or the address' text: never logged raw for CALLER_IP */
-    struct str name;          /* "key:acme", "ip:9f86d081…" (hashed, 16 hex digits): may be logged and shown; arena */
+    struct str name;          /* "key:acme", "ip:9f86d081…" (hashed, 16 hex digits): may be logged and shown; arena, or of identify */
     struct hash128 hash;      /* keyed hash of kind and id: the name in stores */
     const struct tier_config *tier; /* never NULL */
     const struct api_key_config *key; /* for CALLER_API_KEY */
@@ -29,7 +29,7 @@ struct identify_question {
     const struct http_fields *fields;
     struct str query;     /* raw, without '?'; ptr NULL when none */
     struct str peer;      /* the socket's address as text; empty or "unix" for unix sockets */
-    const struct route_config *route; /* NULL: only the address is asked for */
+    const struct route_config *route; /* NULL: as on a route with auth `none`, scopes not looked at */
     int64_t wall_s;
 };
 struct identify_answer {
@@ -40,7 +40,9 @@ struct identify_answer {
     bool credential_seen; /* a credential of the API-key kind was there */
 };
 
-/* Borrows `config`. seed: keys the client hashes where identity.hash_secret is empty; the same for the life of the process,
+/* An address is masked (identity.ip) before it is hashed: a whole /64 is one client. Peers on unix sockets are one client, "unix".
+ *
+ * Borrows `config`. seed: keys the client hashes where identity.hash_secret is empty; the same for the life of the process,
  * so that counters survive a reload. */
 struct identify *identify_new(const struct config *config, const struct hash_key *seed, struct fail *why) MUST_USE;
 void identify_free(struct identify **identify);
