@@ -34,22 +34,24 @@ struct tls_config {
     struct str name, cert, key; /* paths of PEM files */
 };
 struct listen_config {
-    struct str address;   /* "127.0.0.1", "::1", or the path of a unix socket */
-    uint16_t port;        /* 0: any free one; meaningless for unix */
+    struct str address; /* "127.0.0.1", "::1", or the path of a unix socket */
+    uint16_t port;      /* 0: any free one; meaningless for unix */
     bool is_unix;
-    struct str_list tls;  /* names of server.tls; empty: plain */
+    struct str_list tls; /* names of server.tls; empty: plain */
 };
 struct server_config {
     struct listen_config *listen;
     uint32_t listen_count;
-    uint32_t workers; /* never 0: "auto" is already the cores this process may use (affinity and cgroup cpu.max) */
+    uint32_t workers; /* never 0: "auto" is already the cores this process may use (affinity and
+                         cgroup cpu.max) */
     struct tls_config *tls;
     uint32_t tls_count;
     uint32_t max_connections, max_connections_per_ip, max_requests_per_connection;
     size_t max_header_bytes, max_uri_bytes;
     uint32_t max_headers;
     uint64_t max_body_bytes;
-    int64_t header_timeout_ms, body_timeout_ms, write_timeout_ms, stream_idle_timeout_ms, idle_timeout_ms;
+    int64_t header_timeout_ms, body_timeout_ms, write_timeout_ms, stream_idle_timeout_ms,
+        idle_timeout_ms;
     int64_t drain_delay_ms, shutdown_grace_ms;
     struct cidr_list trusted_proxies;
 };
@@ -63,7 +65,8 @@ struct admin_config {
 /* ---- identity ---- */
 enum identity_source { SOURCE_API_KEY, SOURCE_IP };
 struct api_key_config {
-    struct str sha256_hex; /* 64 lower-case digits: the credential itself is never in the configuration */
+    struct str
+        sha256_hex; /* 64 lower-case digits: the credential itself is never in the configuration */
     struct str id, tier;
     struct str_list scopes; /* route names; empty: every route */
     int64_t expires_s;      /* since 1970; INT64_MAX: never */
@@ -86,11 +89,11 @@ struct identity_config {
 /* ---- limits ---- */
 enum window_kind { WINDOW_BUCKET, WINDOW_SLIDING, WINDOW_FIXED, WINDOW_STRICT, WINDOW_CALENDAR };
 struct window_config {
-    struct str name;    /* "second", "minute", "hour", "day", "month", or the operator's */
+    struct str name; /* "second", "minute", "hour", "day", "month", or the operator's */
     enum window_kind kind;
-    uint64_t limit;     /* requests per period */
-    uint64_t burst;     /* bucket: its capacity; else = limit */
-    int64_t period_ms;  /* calendar: a month, INT64_C(2678400000), by name only */
+    uint64_t limit;    /* requests per period */
+    uint64_t burst;    /* bucket: its capacity; else = limit */
+    int64_t period_ms; /* calendar: a month, INT64_C(2678400000), by name only */
 };
 #define CONFIG_MAX_WINDOWS 6
 struct window_set {
@@ -109,7 +112,7 @@ struct limits_config {
     bool dry_run;
     uint64_t max_clients;
     bool ietf_headers;
-    double retry_jitter; /* 0..1: Retry-After grows by up to this share */
+    double retry_jitter;    /* 0..1: Retry-After grows by up to this share */
     struct str_list exempt; /* path patterns */
 };
 
@@ -132,14 +135,22 @@ struct cache_config {
 /* ---- upstreams ---- */
 enum balance_kind { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST };
 struct target_config {
-    struct str url;      /* as written: scheme://host[:port] */
+    struct str url; /* as written: scheme://host[:port] */
     bool is_https;
-    struct str host;     /* name or address, brackets kept for IPv6 */
+    struct str host; /* name or address, brackets kept for IPv6 */
     uint16_t port;
-    uint32_t weight;     /* >= 1 */
+    uint32_t weight; /* >= 1 */
 };
 /* what a retry may answer to, as bits */
-enum { RETRY_CONNECT = 1, RETRY_RESET = 2, RETRY_TIMEOUT = 4, RETRY_500 = 8, RETRY_502 = 16, RETRY_503 = 32, RETRY_504 = 64 };
+enum {
+    RETRY_CONNECT = 1,
+    RETRY_RESET = 2,
+    RETRY_TIMEOUT = 4,
+    RETRY_500 = 8,
+    RETRY_502 = 16,
+    RETRY_503 = 32,
+    RETRY_504 = 64
+};
 enum host_kind { HOST_CLIENT, HOST_TARGET, HOST_NAME };
 struct upstream_config {
     struct str name;
@@ -193,7 +204,7 @@ struct route_config {
         enum limit_scope scope;
     } limit;
     struct {
-        bool is_on; /* a route without `cache` is never cached */
+        bool is_on;     /* a route without `cache` is never cached */
         int64_t ttl_ms; /* -1: not set; CACHE_TTL_<ROUTE> wins over the file */
         bool ttl_override;
         enum per_user_kind per_user;
@@ -237,22 +248,25 @@ void faults_free(struct faults **faults);
 uint32_t faults_count(const struct faults *faults);
 struct str faults_text(const struct faults *faults, uint32_t index); /* borrowed */
 /* For rooms that judge their own settings (x_check): the place is found from the field's path,
- * e.g. "server.tls.main.cert" or "routes[3].match.path"; without one the line is FILE: path: text. */
-void faults_add(struct faults *faults, const struct config *config, const char *path, const char *format, ...)
-    PRINTF_LIKE(4, 5);
+ * e.g. "server.tls.main.cert" or "routes[3].match.path"; without one the line is FILE: path: text.
+ */
+void faults_add(struct faults *faults, const struct config *config, const char *path,
+                const char *format, ...) PRINTF_LIKE(4, 5);
 
 /* ---- loading ---- */
-/* Reads, substitutes ${NAME}, merges the environment, checks. file NULL: the built-in defaults with the environment.
- * NULL with at least one fault, or a snapshot with one reference. env: NAME=VALUE strings ended by NULL (main
- * passes environ; tests their own). Any thread; blocking (reads the file). */
+/* Reads, substitutes ${NAME}, merges the environment, checks. file NULL: the built-in defaults with
+ * the environment. NULL with at least one fault, or a snapshot with one reference. env: NAME=VALUE
+ * strings ended by NULL (main passes environ; tests their own). Any thread; blocking (reads the
+ * file). */
 struct config *config_load(const char *file, char *const *env, struct faults *faults) MUST_USE;
-struct config *config_hold(struct config *config);  /* one more reference */
-void config_release(struct config **config);        /* one less; clears the pointer; NULL is fine */
+struct config *config_hold(struct config *config); /* one more reference */
+void config_release(struct config **config);       /* one less; clears the pointer; NULL is fine */
 
 /* The JSON Schema (2020-12) of the configuration, from the field tables. */
 bool config_write_schema(struct buf *out) MUST_USE;
-/* The effective configuration as JSON with comments that mark values from the environment (`// from NAME`);
- * secrets as "***". as_json: no comments, for GET /system/config, marks under "from_environment": {path: NAME}. */
+/* The effective configuration as JSON with comments that mark values from the environment (`// from
+ * NAME`); secrets as "***". as_json: no comments, for GET /system/config, marks under
+ * "from_environment": {path: NAME}. */
 bool config_write(const struct config *config, struct buf *out, bool as_json) MUST_USE;
 
 #endif

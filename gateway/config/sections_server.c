@@ -165,10 +165,7 @@ const struct section log_section = {SECTION(log_fields, sizeof(struct log_config
 /* ---- everything ---- */
 
 #define FIELD_SECTION(n, sec, member, what)                                                        \
-    {                                                                                              \
-        .name = n, .kind = &kind_section, .offset = offsetof(struct config, member),               \
-        .about = what, .detail = &sec                                                              \
-    }
+    FIELD_WITH(sec, n, kind_section, struct config, member, NULL, 0, 0, what)
 static const char built_in_tiers[] =
     "{\"free\": {\"per_second\": 5, \"per_minute\": 100, \"per_hour\": 1000, \"burst\": 10},"
     " \"premium\": {\"per_second\": 20, \"per_minute\": 500, \"per_hour\": 10000, \"burst\": 50},"

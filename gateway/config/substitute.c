@@ -75,7 +75,7 @@ bool substitute(struct str source, char *const *env, struct arena *arena,
     if (find_start(source) == source.len)
         return true;
     while ((start = find_start(rest)) < rest.len) {
-        struct str value, after = str_from(rest, start + 2);
+        struct str value = STR_NONE, after = str_from(rest, start + 2);
         size_t end = str_find(after, '}');
         if (end == after.len) {
             fail_set(why, "holds ${ without its closing brace");
