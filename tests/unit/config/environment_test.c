@@ -8,7 +8,7 @@
 #define UP      "\"upstreams\": {\"a\": {\"targets\": [\"http://127.0.0.1:1\"]}}"
 #define ROUTE                                                                                      \
     "{" UP ", \"routes\": [{\"name\": \"product-list\", \"match\": {\"path\": \"/p\"}, "           \
-           "\"upstream\": \"a\", \"cache\": {}}]}"
+    "\"upstream\": \"a\", \"cache\": {}}]}"
 
 static const struct {
     const char *name, *text;

@@ -235,7 +235,7 @@ static const struct {
      "\"GET\", but not CONNECT"},
     {"override of nothing",
      "{" UP ", \"routes\": [{\"match\": {\"path\": \"/\"}, \"upstream\": \"a\", \"cache\": "
-            "{\"ttl_override\": true}}]}",
+     "{\"ttl_override\": true}}]}",
      "f:1:121: routes[0].cache.ttl_override: is true without a ttl, expected both"},
     {"all at once, in the file's order",
      "{\"log\": {\"level\": 1},\n \"server\": {\"workers\": 0},\n \"x\": 1}",
