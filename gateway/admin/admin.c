@@ -10,14 +10,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static void mark_reload(struct admin *admin)
+{
+    int64_t now_s = clock_wall_us() / 1000000;
+
+    cell_gauge_set(metrics_cell(admin->sheet, M_CONFIG_LAST_RELOAD), (double)now_s);
+}
+
 static void reloads_init(struct admin *admin)
 {
     static const struct str outcomes[] = {{"failure", 7}, {"success", 7}};
 
     for (size_t i = 0; i < COUNT_OF(outcomes); i++) /* there from the start, so that rates work */
         cell_add(metrics_series(admin->sheet, M_CONFIG_RELOADS, 1, &outcomes[i]), 0);
-    cell_gauge_set(metrics_cell(admin->sheet, M_CONFIG_LAST_RELOAD),
-                   (double)(clock_wall_us() / 1000000));
+    mark_reload(admin);
 }
 
 struct admin *admin_new(struct request_shared *shared, struct loop *loop,
@@ -52,8 +58,7 @@ void admin_count_reload(struct admin *admin, bool ok)
 
     cell_add(metrics_series(admin->sheet, M_CONFIG_RELOADS, 1, &outcome), 1);
     if (ok)
-        cell_gauge_set(metrics_cell(admin->sheet, M_CONFIG_LAST_RELOAD),
-                       (double)(clock_wall_us() / 1000000));
+        mark_reload(admin);
 }
 
 /* ---- answers ---- */

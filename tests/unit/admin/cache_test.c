@@ -158,13 +158,15 @@ static const struct {
     const char *name, *method, *path, *query;
     int deleted; /* of what fill_up() stores */
 } purges[] = {
-    {"everything", "DELETE", "/system/cache/clear", NULL, 6},
+    {"everything", "DELETE", "/system/cache/clear", NULL, 7},
     {"of a host", "DELETE", "/system/cache/clear", "host=other.example", 1},
-    {"pattern", "POST", "/system/cache/invalidate", "pattern=/products/*", 5},
-    {"pattern with an escape", "POST", "/system/cache/invalidate", "pattern=%2Fproducts%2F%2A", 5},
-    {"contains", "POST", "/system/cache/invalidate", "pattern=ducts", 5},
+    {"pattern", "POST", "/system/cache/invalidate", "pattern=/products/*", 6},
+    {"pattern with an escape", "POST", "/system/cache/invalidate", "pattern=%2Fproducts%2F%2A", 6},
+    {"contains", "POST", "/system/cache/invalidate", "pattern=ducts", 6},
     {"pattern of a host", "POST", "/system/cache/invalidate",
      "pattern=/products/1&host=other.example:80", 1},
+    {"pattern with a blank", "POST", "/system/cache/invalidate", "pattern=/products/a%20b", 1},
+    {"url with a blank", "POST", "/system/cache/invalidate", "url=/products/a%20b", 1},
     {"url, all variants", "POST", "/system/cache/invalidate", "url=/products/1", 4},
     {"url with a host", "POST", "/system/cache/invalidate", "url=example.com/products/1", 3},
     {"url with a query", "POST", "/system/cache/invalidate", "url=/products/1?x=1%26y=2", 1},
@@ -177,7 +179,7 @@ static const struct {
     {"user encoded", "DELETE", "/system/cache/user/key%3Aacme", NULL, 1},
     {"another user", "DELETE", "/system/cache/user/acm", NULL, 0},
 };
-enum { FILLED = 6 };
+enum { FILLED = 7 };
 
 static void fill_up(struct world *world)
 {
@@ -186,6 +188,7 @@ static void fill_up(struct world *world)
     store(world, &(struct stored){.target = "/products/1", .user = "user:acne"});
     store(world, &(struct stored){.target = "/products/1", .host = "other.example"});
     store(world, &(struct stored){.target = "/products/1?x=1&y=2"});
+    store(world, &(struct stored){.target = "/products/a%20b"});
     store(world, &(struct stored){.target = "/categories", .tag = "blue"});
 }
 
