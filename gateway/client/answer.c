@@ -19,8 +19,10 @@ void answer_begin(struct answer *answer, struct arena *arena,
 
 size_t answer_most_bytes(const struct http_answer_limits *limits)
 {
-    /* each line once, and once more where it is folded; the list doubles as it grows */
-    return 2 * limits->max_header_bytes + limits->max_headers * (4 * sizeof(struct http_field)) +
+    /* Every byte that is copied counts against max_header_bytes; a short line of four is
+     * rounded up to 16, and half of a block may be wasted at its end. The list doubles as
+     * it grows. */
+    return 12 * limits->max_header_bytes + limits->max_headers * (8 * sizeof(struct http_field)) +
            8192;
 }
 
@@ -86,9 +88,12 @@ static enum answer_step take_fold(struct answer *answer, struct str line)
     last = &answer->fields.at[answer->fields.count - 1];
     if (more.len == 0)
         return ANSWER_MORE;
-    joined = arena_take(answer->arena, last->value.len + 1 + more.len);
-    if (joined == NULL) /* many folds of a long value: its copies count */
+    answer->bytes += last->value.len; /* copied again: many folds cost their square */
+    if (answer->bytes > answer->limits.max_header_bytes)
         return too_large(answer, "headers_too_large");
+    joined = arena_take(answer->arena, last->value.len + 1 + more.len);
+    if (joined == NULL)
+        return ANSWER_NO_MEMORY;
     if (last->value.len > 0)
         memcpy(joined, last->value.ptr, last->value.len);
     joined[last->value.len] = ' ';

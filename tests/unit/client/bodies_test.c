@@ -193,8 +193,12 @@ static const struct step gives_50_mb[] = {
 static const struct step gives_without_end[] = {
     {S_HEAD, NULL, 0}, {S_SEND, "HTTP/1.1 200 OK\r\n\r\n", 0}, {S_REPEAT, block_of_kib, SIZE_MAX}};
 
+/* Under a sanitizer what was freed stays resident, so there is nothing to be seen. */
 static long resident_kib(void)
 {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return 0;
+#else
     long pages = 0, resident = 0;
     FILE *file = fopen("/proc/self/statm", "r");
 
@@ -202,6 +206,7 @@ static long resident_kib(void)
     assert_int_equal(fscanf(file, "%ld %ld", &pages, &resident), 2);
     fclose(file);
     return resident * (sysconf(_SC_PAGESIZE) / 1024);
+#endif
 }
 
 static void a_large_answer_a_slow_reader(void **state)

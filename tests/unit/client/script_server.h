@@ -31,7 +31,7 @@ enum step_kind {
     S_PAUSE,  /* n ms */
     S_RST,    /* close with a reset */
     S_FIN,    /* close the sending side */
-    S_DRAIN,  /* read to the end */
+    S_DRAIN,  /* read to the end; the last step, like the next two and S_RST */
     S_SERVE,  /* answer every request with "canary METHOD PATH" */
     S_HANG    /* until the server is stopped */
 };
@@ -212,7 +212,7 @@ static inline bool server_step(struct script_connection *c, const struct step *s
         do
             c->window_len = 0;
         while (server_more(c));
-        return true;
+        return false;
     case S_SERVE:
         return server_serve(c);
     case S_HANG:
