@@ -94,22 +94,29 @@ static bool find_target(const struct call *call, const struct wanted *w, struct 
     return route_rewrite(&match, w->raw, w->arena, target);
 }
 
+static struct cache_entry *find_at_port(const struct call *call, const struct wanted *w,
+                                        struct cache_key_parts *parts, uint16_t port)
+{
+    struct cache *cache = call->admin->shared->cache;
+    struct cache_key key;
+    bool vary_missed;
+
+    parts->port = port == (parts->is_tls ? 443 : 80) ? 0 : port;
+    if (!cache_key_build(cache, parts, w->arena, &key))
+        return NULL;
+    return cache_find(cache, &key, parts->request, call->config->cache.normalize_vary, w->arena,
+                      &vary_missed);
+}
+
+/* Without a port in the URL clients may have used the usual one, or one that we listen on. */
 static struct cache_entry *find_under(const struct call *call, const struct wanted *w,
                                       struct cache_key_parts *parts)
 {
-    struct cache *cache = call->admin->shared->cache;
-    const uint16_t ports[] = {w->port, parts->is_tls ? 443 : 80, 0};
-    struct cache_entry *entry = NULL;
-    bool vary_missed;
+    const struct server_config *server = &call->config->server;
+    struct cache_entry *entry = find_at_port(call, w, parts, w->port);
 
-    for (size_t i = w->port != 0 ? 0 : 2; i < COUNT_OF(ports) && entry == NULL; i++) {
-        struct cache_key key;
-
-        parts->port = ports[i];
-        if (cache_key_build(cache, parts, w->arena, &key))
-            entry = cache_find(cache, &key, parts->request, call->config->cache.normalize_vary,
-                               w->arena, &vary_missed);
-    }
+    for (uint32_t i = 0; entry == NULL && w->port == 0 && i < server->listen_count; i++)
+        entry = find_at_port(call, w, parts, server->listen[i].port);
     return entry;
 }
 

@@ -236,6 +236,7 @@ static inline void assert_text(const cJSON *json, const char *path, const char *
 
 struct stored {
     const char *host, *target, *user, *tag, *vary, *header, *value;
+    uint16_t port;
 };
 
 static inline void no_room(void *arg)
@@ -262,6 +263,7 @@ static inline void store(struct world *world, const struct stored *what)
     struct http_fields answer = fields_of(arena, what->vary != NULL ? "Vary" : NULL, what->vary);
     struct cache_key_parts parts = {
         .host = str_of(what->host != NULL ? what->host : "example.com"),
+        .port = what->port,
         .target = str_of(what->target),
         .path = http_split_target(str_of(what->target)).path,
         .user = str_of(what->user != NULL ? what->user : ""),

@@ -126,6 +126,23 @@ static void an_entry_is_explained(void **state)
     world_free(world);
 }
 
+static void an_entry_is_found_under_its_port(void **state)
+{
+    static const char *const urls[] = {"url=/products/1", "url=http://example.com:8080/products/1"};
+    struct world *world = world_new(OPEN_CONFIG); /* listens on 8080, as nothing else is said */
+
+    (void)state;
+    store(world, &(struct stored){.target = "/products/1", .port = 8080});
+    for (size_t i = 0; i < COUNT_OF(urls); i++) {
+        cJSON *json =
+            json_of(world, &(struct ask){.path = "/system/cache/entry", .query = urls[i]}, 200);
+
+        assert_text(json, "variants.0.stored.why", "stored");
+        cJSON_Delete(json);
+    }
+    world_free(world);
+}
+
 static void variants_and_users_are_listed(void **state)
 {
     struct world *world = world_new(OPEN_CONFIG);
@@ -272,6 +289,7 @@ int main(void)
         cmocka_unit_test(stats_of_all_and_of_routes),
         cmocka_unit_test(entries_come_page_by_page),
         cmocka_unit_test(an_entry_is_explained),
+        cmocka_unit_test(an_entry_is_found_under_its_port),
         cmocka_unit_test(variants_and_users_are_listed),
         cmocka_unit_test(every_purge_and_its_dry_run),
         cmocka_unit_test(a_soft_purge_makes_stale),
