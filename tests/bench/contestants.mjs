@@ -27,7 +27,7 @@ function gateway(dir, port, origin, program) {
     return [program, '-c', file];
   };
   return {
-    open: () => start('open', { per_second: 10000000, burst: 10000000, per_minute: 600000000, per_hour: 36000000000 }),
+    open: () => start('open', { per_second: 10000000, burst: 10000000, per_minute: 600000000, per_hour: 4000000000 }),
     shut: () => start('shut', { per_second: 1, burst: 1, per_minute: 1, per_hour: 1 }),
   };
 }
@@ -36,7 +36,7 @@ function nginx(dir, port, origin) {
   const program = has('nginx');
   if (!program) return null;
   const config = (rate, burst) => `
-daemon off; worker_processes 1; pid ${dir}/nginx.pid; error_log ${dir}/nginx.log crit;
+daemon off; user root; worker_processes 1; pid ${dir}/nginx.pid; error_log ${dir}/nginx.log crit;
 events { worker_connections 30000; }
 http {
   access_log off; keepalive_requests 1000000000; keepalive_timeout 300s; client_header_timeout 300s;
@@ -67,7 +67,8 @@ function haproxy(dir, port, origin) {
   const config = most => `
 global
   nbthread 1
-  maxconn 30000
+  no strict-limits
+  maxconn 11000
   tune.http.logurilen 64
 defaults
   mode http

@@ -104,7 +104,7 @@ async function measure(contestant, work, dir) {
   if (!command) return null;
   const child = startPinned(0, command, join(dir, `${contestant.name}.log`));
   try {
-    await accepts(contestant.port);
+    await accepts(contestant.port).catch(e => { throw new Error(`${contestant.name}: ${e.message}\n${readFileSync(join(dir, `${contestant.name}.log`), 'utf8')}`); });
     for (let i = 0; i < 3; i++) await fetch(`http://127.0.0.1:${contestant.port}${work.path}`, work.script ? { method: 'POST', body: 'x' } : {}).then(r => r.arrayBuffer());
     const before = cpuSeconds(child.pid);
     const seen = load(contestant.port, work);
