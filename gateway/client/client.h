@@ -17,6 +17,7 @@ struct client_options {
     uint32_t max_headers;        /* of an answer */
     size_t max_header_bytes;
 };
+/* The process must ignore SIGPIPE: libcurl's TLS library writes without MSG_NOSIGNAL. */
 struct client *client_new(struct loop *loop, const struct client_options *options, struct fail *why) MUST_USE;
 void client_free(struct client **client); /* ends every exchange, unanswered */
 
