@@ -1,34 +1,32 @@
-/* check.c - are the keys of a configuration ones that a request can show?
+/* check.c - do the keys of a configuration agree with each other?
  *
- * config/ has judged their tiers, scopes and doubles. Run by --check and at a reload, on the
- * main thread. */
+ * config/ has judged their digests, tiers and scopes one by one. Run by --check and at a
+ * reload, on the main thread. */
 #include "identify/identify_priv.h"
 
-static bool is_digest(struct str text)
+/* Keys with one id are one client with one set of counters: which tier would hold? */
+static void check_pair(const struct config *config, const struct api_key_config *a,
+                       const struct api_key_config *b, struct faults *faults)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        if (ascii_hex_value(text.ptr[i]) < 0 || text.ptr[i] != ascii_lower(text.ptr[i]))
-            return false;
-    }
-    return text.len == 64;
+    if (str_eq(a->id, b->id) && !str_eq(a->tier, b->tier))
+        faults_add(faults, config, "identity.api_key.keys",
+                   "two keys of \"%.*s\" have the tiers \"%.*s\" and \"%.*s\", expected one tier "
+                   "for one id",
+                   STR_ARG(a->id), STR_ARG(a->tier), STR_ARG(b->tier));
 }
 
 void identify_check(const struct config *config, struct faults *faults)
 {
     const struct api_key_config *keys = config->identity.api_key.keys;
+    struct map *by_id = map_new();
 
-    for (uint32_t i = 0; i < config->identity.api_key.key_count; i++) {
-        if (!is_digest(keys[i].sha256_hex))
-            faults_add(faults, config, "identity.api_key.keys",
-                       "the key of \"%.*s\" has no SHA-256 digest for its name, expected 64 "
-                       "lower-case hexadecimal digits, never the key itself",
-                       STR_ARG(keys[i].id));
-        if (keys[i].id.len == 0)
-            faults_add(faults, config, "identity.api_key.keys",
-                       "a key has no id, expected a name for its owner");
+    for (uint32_t i = 0; by_id != NULL && i < config->identity.api_key.key_count; i++) {
+        const struct api_key_config *first = map_get(by_id, keys[i].id);
+
+        if (first != NULL)
+            check_pair(config, first, &keys[i], faults);
+        else if (!map_put(by_id, keys[i].id, &config->identity.api_key.keys[i]))
+            break; /* out of memory: what was not compared is not a fault */
     }
-    if (config->identity.api_key.key_count > 0 && config->identity.api_key.header.len == 0 &&
-        config->identity.api_key.query.len == 0)
-        faults_add(faults, config, "identity.api_key.header",
-                   "empty as is query: no request could carry a key, expected a name");
+    map_free(&by_id);
 }

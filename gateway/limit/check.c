@@ -22,15 +22,8 @@ static void check_window(const struct config *config, const char *path,
 static void check_set(const struct config *config, const char *path, const struct window_set *set,
                       struct faults *faults)
 {
-    for (uint32_t i = 0; i < set->count; i++) {
+    for (uint32_t i = 0; i < set->count; i++)
         check_window(config, path, &set->at[i], faults);
-        for (uint32_t k = 0; k < i; k++) {
-            if (str_eq(set->at[i].name, set->at[k].name))
-                faults_add(faults, config, path,
-                           "two windows are named \"%.*s\", expected names of their own",
-                           STR_ARG(set->at[i].name));
-        }
-    }
 }
 
 static void check_cost(const struct config *config, const struct route_config *route,

@@ -15,25 +15,6 @@ static void add(const struct config *config, struct faults *faults, uint32_t rou
     faults_add(faults, config, path, "%s", text);
 }
 
-static const char *host_fault(struct str host)
-{
-    if (str_eq(host, STR("*")))
-        return NULL;
-    if (str_starts(host, STR("*.")))
-        host = str_from(host, 2);
-    if (host.len == 0 || host.len > 255)
-        return "expected a name, *.suffix or *";
-    for (size_t i = 0; i < host.len; i++) {
-        unsigned char c = (unsigned char)host.ptr[i];
-
-        if (c == '*')
-            return "* stands alone or as the first label, as in *.example.com";
-        if (c <= ' ' || c >= 0x7f || c == '/' || c == '@')
-            return "expected a name, *.suffix or *";
-    }
-    return NULL;
-}
-
 static bool methods_overlap(const struct route_config *a, const struct route_config *b)
 {
     if (a->match.methods.count == 0 && b->match.methods.count == 0)
@@ -67,14 +48,11 @@ static void check_route(const struct config *config, const struct route_config *
                         struct faults *faults)
 {
     const char *path_fault = pattern_fault(route->match.path);
-    const char *host = host_fault(route_host_pattern(route));
     const char *rewrite =
         path_fault == NULL ? rewrite_fault(route->rewrite, route->match.path) : NULL;
 
     if (path_fault != NULL)
         add(config, faults, route->index, "match.path", path_fault);
-    if (host != NULL)
-        add(config, faults, route->index, "match.host", host);
     if (rewrite != NULL)
         add(config, faults, route->index, "rewrite", rewrite);
     if (route->strip_prefix.len > 0 && route->strip_prefix.ptr[0] != '/')

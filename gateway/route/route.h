@@ -6,8 +6,8 @@
  *
  * Hosts are asked from the most specific one (exact, the longest *.suffix, `*`) to the least, and
  * the first at which any path fits decides, methods included: a host without a fitting path
- * leaves the request to the next, a host whose path fits but not its methods is 405. Where GET is listed
- * HEAD is allowed too (RFC 9110 §9.1 wants both of every server). */
+ * leaves the request to the next, a host whose path fits but not its methods is 405. Where GET is
+ * listed HEAD is allowed too (RFC 9110 §9.1 wants both of every server). */
 #ifndef GATEWAY_ROUTE_H
 #define GATEWAY_ROUTE_H
 #include "base/base.h"
@@ -30,20 +30,25 @@ struct route_match {
 /* Borrows `config`, which must outlive it. NULL: out of memory. */
 struct routes *routes_new(const struct config *config) MUST_USE;
 void routes_free(struct routes **routes);
-/* host: lower or upper case, without port, STR_NONE when unknown; path: normalised (http_normalize_path).
- * Slices in match borrow from path. */
-enum route_result routes_find(const struct routes *routes, struct str host, struct str path, struct str method,
-                              struct route_match *match);
-/* "GET, HEAD, POST": what the best path of the last METHOD_NOT_ALLOWED allows, over all its routes. Arena. */
-struct str routes_allow(const struct routes *routes, struct str host, struct str path, struct arena *arena);
-/* Is the normalised path among these patterns (route syntax)? For limits.exempt and `invalidates`. */
+/* host: lower or upper case, without port, STR_NONE when unknown; path: normalised
+ * (http_normalize_path). Slices in match borrow from path. */
+enum route_result routes_find(const struct routes *routes, struct str host, struct str path,
+                              struct str method, struct route_match *match);
+/* "GET, HEAD, POST": what the best path of the last METHOD_NOT_ALLOWED allows, over all its routes.
+ * Arena. */
+struct str routes_allow(const struct routes *routes, struct str host, struct str path,
+                        struct arena *arena);
+/* Is the normalised path among these patterns (route syntax)? For limits.exempt and `invalidates`.
+ */
 bool route_pattern_matches(struct str pattern, struct str path);
 
-/* The path and query sent upstream. Without strip_prefix and rewrite that is `raw` (origin-form as received), byte for
- * byte. With them it is made of the normalised path, the one that was matched, so that the two cannot differ; the query is
- * kept as it came. A rewrite wins over strip_prefix. Result borrowed from raw, from the matched path, or in the arena. False: the
- * result would not be a sound origin-form target ("//host", control bytes, dot segments): 400. */
-bool route_rewrite(const struct route_match *match, struct str raw, struct arena *arena, struct str *target) MUST_USE;
+/* The path and query sent upstream. Without strip_prefix and rewrite that is `raw` (origin-form as
+ * received), byte for byte. With them it is made of the normalised path, the one that was matched,
+ * so that the two cannot differ; the query is kept as it came. A rewrite wins over strip_prefix.
+ * Result borrowed from raw, from the matched path, or in the arena. False: the result would not be
+ * a sound origin-form target ("//host", control bytes, dot segments): 400. */
+bool route_rewrite(const struct route_match *match, struct str raw, struct arena *arena,
+                   struct str *target) MUST_USE;
 
 /* Judges patterns, templates, duplicate names, shadowed routes. */
 void route_check(const struct config *config, struct faults *faults);

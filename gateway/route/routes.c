@@ -361,8 +361,8 @@ struct str routes_allow(const struct routes *routes, struct str host, struct str
         return STR_NONE;
     for (uint32_t i = 0; i < methods.count; i++) {
         if (i > 0) {
-            memcpy(text + at, ", ", 2);
-            at += 2;
+            text[at++] = ',';
+            text[at++] = ' ';
         }
         memcpy(text + at, methods.at[i].ptr, methods.at[i].len);
         at += methods.at[i].len;

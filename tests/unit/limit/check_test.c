@@ -1,0 +1,74 @@
+/* check_test.c - what the limit room says of whole configurations.
+ *
+ * Each row is a file as an operator writes it; it is loaded, judged by limit_check() alone,
+ * and the faults are compared with the one that is wanted, or with none. */
+#include "limit/limit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define ROUTE(limit)                                                                               \
+    "{\"upstreams\": {\"u\": {\"targets\": [\"http://127.0.0.1:1\"]}}, \"routes\": [{\"name\": "   \
+    "\"r\", "                                                                                      \
+    "\"upstream\": \"u\", \"match\": {\"path\": \"/\"}, \"limit\": {" limit "}}]}"
+
+static const struct {
+    const char *name, *json;
+    const char *want; /* part of the only fault; NULL: none */
+} cases[] = {
+
+    {"the defaults", "{}", NULL},
+    {"a huge sliding window", "{\"tiers\": {\"free\": {\"per_hour\": 5000000000}}}",
+     "at most 4294967295"},
+    {"a cost that never fits", ROUTE("\"per_minute\": 5, \"cost\": 6"), "routes[0].limit.cost"},
+    {"a cost that fits", ROUTE("\"per_minute\": 5, \"cost\": 5"), NULL},
+    {"a huge month", "{\"tiers\": {\"free\": {\"per_month\": 5000000000}}}", NULL},
+};
+
+static struct config *load(const char *name, const char *json)
+{
+    char path[] = "/tmp/gateway-check-XXXXXX";
+    char *env[] = {NULL};
+    int fd = mkstemp(path);
+    struct faults *faults = faults_new();
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, json, strlen(json)), (ssize_t)strlen(json));
+    close(fd);
+    struct config *config = config_load(path, env, faults);
+    unlink(path);
+    if (config == NULL)
+        fail_msg("%s: %.*s", name, STR_ARG(faults_text(faults, 0)));
+    faults_free(&faults);
+    return config;
+}
+
+static void faults_of_every_file(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct config *config = load(cases[i].name, cases[i].json);
+        struct faults *faults = faults_new();
+
+        assert_non_null(faults);
+        limit_check(config, faults);
+        if (faults_count(faults) != (cases[i].want != NULL))
+            fail_msg("%s: %u faults", cases[i].name, faults_count(faults));
+        if (cases[i].want != NULL && !str_has(faults_text(faults, 0), str_of(cases[i].want)))
+            fail_msg("%s: %.*s", cases[i].name, STR_ARG(faults_text(faults, 0)));
+        faults_free(&faults);
+        config_release(&config);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(faults_of_every_file)};
+    return cmocka_run_group_tests_name("limit/check", tests, NULL, NULL);
+}
