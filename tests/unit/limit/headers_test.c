@@ -18,11 +18,11 @@ static const struct window_config odd = {STR("a\"b\\c\xff"), WINDOW_FIXED, 2, 2,
 
 #define LEFT(w, n)                                                                                 \
     {                                                                                              \
-        .window = &(w), .limit = (w).limit, .remaining = (n), .reset_us = 17500000                 \
+        .window = &(w), .remaining = (n), .reset_us = 17500000                                     \
     }
 #define REFUSES(w, us)                                                                             \
     {                                                                                              \
-        .window = &(w), .limit = (w).limit, .refuses = true, .retry_us = (us), .next_us = (us)     \
+        .window = &(w), .refuses = true, .retry_us = (us), .next_us = (us)                         \
     }
 
 static const struct {
