@@ -53,6 +53,7 @@ static void check_one(struct str input, struct arena *arena)
     CHECK(query.ptr == NULL || str_ends(target, query));
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena *arena = arena_new(4096, 1 << 22);

@@ -68,6 +68,7 @@ static void check_parameters(const struct route_match *match, struct str path)
     }
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input *input = calloc(1, sizeof(*input));
