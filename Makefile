@@ -2,7 +2,7 @@
 # make run    sample backend + gateway         make test    every test; ends with "N passed, N failed"
 # make deps   Debian packages for all targets  make format  clang-format on everything
 # make unit ROOM=http [SAN=address]            make test PHASES="unit vtc"     make fuzz SECONDS=60
-# make install [DESTDIR=] [PREFIX=]            make clean
+# make install [DESTDIR=] [PREFIX=]            make clean           make k6      k6 scripts
 # SAN=address or SAN=thread builds a second tree under build/SAN.
 SHELL   := /bin/bash
 .DEFAULT_GOAL := all
@@ -22,7 +22,7 @@ LDLIBS    = $(PACKAGE_LIBS) -lpthread -lm
 
 # build/packages.mk holds what pkg-config says. make builds it first, which installs what a
 # fresh Debian lacks, and starts over; the goals below need no compiler.
-ifneq ($(filter-out clean deps deps-% format layers sizes format-check cppcheck,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean deps deps-% format layers sizes format-check cppcheck k6 k6-types,$(or $(MAKECMDGOALS),all)),)
 include build/packages.mk
 endif
 build/packages.mk: tests/deps.sh
@@ -42,7 +42,7 @@ FUZZERS  := $(wildcard tests/fuzz/*_fuzz.c)
 UNIT_SRC := $(wildcard tests/unit/*/*_test.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 
-.PHONY: all programs run unit objects tidy check layers sizes format-check cppcheck test fuzz format install clean deps
+.PHONY: all programs run unit objects tidy check layers sizes format-check cppcheck test fuzz format install clean deps k6 k6-types
 .SECONDARY:
 all: $(BUILD)/gateway
 programs: $(BUILD)/gateway $(BUILD)/origin
@@ -102,9 +102,11 @@ format-check: deps-check
 	@clang-format --dry-run -Werror $(SOURCES) $(HEADERS) $(FUZZERS)
 cppcheck: deps-check
 	@tests/lint/cppcheck.sh
+k6-types:
+	@tests/lint/k6.sh
 
 check: deps-build deps-check
-	@status=0; $(MAKE) -s -k -j2 layers sizes format-check cppcheck objects || status=1; \
+	@status=0; $(MAKE) -s -k -j2 layers sizes format-check cppcheck k6-types objects || status=1; \
 	$(MAKE) -s -k -j2 CC=clang BUILD=build/clang objects tidy || status=1; \
 	[ $$status = 0 ] && echo "check: all is well"
 
@@ -113,6 +115,9 @@ test: deps-build deps-test
 
 fuzz: deps-test
 	@FUZZ_SECONDS=$(or $(SECONDS),60) tests/run.sh fuzz
+
+k6:
+	@k6/run.sh
 
 format: deps-check
 	@clang-format -i $(SOURCES) $(HEADERS) $(FUZZERS)

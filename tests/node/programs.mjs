@@ -48,9 +48,13 @@ export async function startOrigin() {
 }
 
 /** `config` is an object; its listeners should have port 0. */
-export async function startGateway(config, env = {}) {
+export function startGateway(config, env = {}) {
   const file = join(folder(), "gateway.json");
   writeFileSync(file, JSON.stringify(config, null, 2));
+  return startGatewayFile(file, env);
+}
+
+export async function startGatewayFile(file, env = {}) {
   const program = process.env.GATEWAY ?? "build/gateway";
   const ready = /gateway: ready on (http:\/\/[^\s,]+).*, admin on (http:\/\/\S+)/;
   const { child, match, said } = await start(program, ["-c", file], ready, env);
