@@ -1,0 +1,84 @@
+// compose.test.mjs - what docker-compose.yml promises, as far as it can be seen without an engine.
+//
+// The file is read by its indentation (a service is a name with two blanks before it); that is
+// enough for these promises and needs no YAML library. Where a compose command is installed, it
+// judges the file too; `config` needs no engine.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { folder, root, stopAll } from "./programs.mjs";
+
+const text = readFileSync(join(root, "docker-compose.yml"), "utf8");
+const body = /^services:\n([^]*?)^\S/m.exec(text)[1];
+const services = Object.fromEntries(
+  [...body.matchAll(/^  (\w+):\n((?:(?:    .*|  #.*|)\n)*)/gm)].map(([, name, lines]) => [name, lines]),
+);
+const common = /^x-service:.*\n((?: .*\n)*)/m.exec(text)[1];
+after(stopAll);
+
+test("the services are those that belong to a gateway", () => {
+  const names = ["alertmanager", "alerts", "gateway", "grafana", "prometheus", "redis", "sample"];
+  assert.deepEqual(Object.keys(services).sort(), names);
+});
+
+for (const [name, lines] of Object.entries(services)) {
+  test(`${name} publishes ports on loopback only`, () => {
+    const ports = /^    ports:\n((?:      .*\n)*)/m.exec(lines)?.[1] ?? "";
+    for (const port of ports.trim().split("\n").filter(Boolean))
+      assert.match(port.trim(), /^- "127\.0\.0\.1:\d+:\d+"$/);
+    if (["redis", "sample", "alerts"].includes(name)) assert.equal(ports, "");
+  });
+
+  test(`${name} has a healthcheck, a restart policy and a pinned image`, () => {
+    assert.match(lines, /^    healthcheck:$/m);
+    assert.match(lines, /^    <<: \*service$/m);
+    assert.match(common, /^  restart: unless-stopped$/m);
+    const image = /^    image: (\S+)$/m.exec(lines)[1];
+    if (/^    build:/m.test(lines)) assert.match(image, /:local$/);
+    else assert.match(image, /:v?\d+\.\d+\.\d+(-alpine)?$/);
+  });
+
+  test(`${name} mounts what exists`, () => {
+    for (const [, path] of lines.matchAll(/^      - (\.\/[^:]+):/gm)) assert.ok(existsSync(join(root, path)), path);
+  });
+}
+
+test("the admin token has no default", () => {
+  assert.match(services.gateway, /GATEWAY_ADMIN_TOKEN: \$\{GATEWAY_ADMIN_TOKEN:\?/);
+});
+
+test("the image copies what exists, and .dockerignore lets it through", () => {
+  const file = readFileSync(join(root, "gateway/Dockerfile"), "utf8");
+  const allowed = readFileSync(join(root, ".dockerignore"), "utf8").split("\n");
+  for (const [, path] of file.matchAll(/^COPY (?!--from)(\S+) /gm)) {
+    assert.ok(existsSync(join(root, path)), path);
+    assert.ok(allowed.includes(`!${path}`), path);
+  }
+  assert.match(file, /^USER 10001:10001$/m);
+  assert.match(file, /^HEALTHCHECK .*\\\n  CMD \[.*\/health"\]$/m);
+});
+
+test("the names in prometheus/ and dashboards/ are services", () => {
+  const scrape = readFileSync(join(root, "prometheus/prometheus.yml"), "utf8");
+  const source = readFileSync(join(root, "dashboards/provisioning/datasources/prometheus.yml"), "utf8");
+  for (const [, name] of scrape.matchAll(/targets: \["([a-z]+):\d+"\]/g)) assert.ok(services[name], name);
+  assert.ok(services[/url: http:\/\/(\w+):9090/.exec(source)[1]]);
+});
+
+const composes = [["docker", "compose"], ["docker-compose"]];
+const compose = composes.find(([command, ...more]) => spawnSync(command, [...more, "version"]).status === 0);
+test("docker compose takes it", { skip: compose ? false : "no compose command here" }, () => {
+  const [command, ...more] = compose;
+  const judge = (env) => spawnSync(command, [...more, "-f", file, "config"], { encoding: "utf8", env: { ...process.env, ...env } });
+  let file = join(root, "docker-compose.yml");
+  if (command === "docker-compose") {
+    // the first version, which Debian 12 has, does not know a project's name in the file
+    file = join(folder(), "docker-compose.yml");
+    writeFileSync(file, text.replace(/^name: .*\n/m, ""));
+  }
+  const good = judge({ GATEWAY_ADMIN_TOKEN: "x" });
+  assert.equal(good.status, 0, good.stderr);
+  assert.notEqual(judge({ GATEWAY_ADMIN_TOKEN: "" }).status, 0, "it must insist on a token");
+});
