@@ -10,7 +10,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { folder, freePort, root, sleep, start, startGateway, startOrigin, stopAll } from "./programs.mjs";
+import { folder, freePort, root, sleep, start, startGateway, startOrigin, stop, stopAll } from "./programs.mjs";
 
 const KEY = "a-key-of-the-dashboard-test";
 const CONNECTIONS = 24;
@@ -28,7 +28,7 @@ function settings(origin, nobody) {
   const route = (name, path, more) => ({ name, match: { path }, upstream: "sample", ...more });
   const cache = { ttl: "1m", per_user: false };
   return {
-    server: { listen: ["127.0.0.1:0"], workers: 2, max_connections: CONNECTIONS, header_timeout: "300ms" },
+    server: { listen: ["127.0.0.1:0"], workers: 2, max_connections: CONNECTIONS, header_timeout: "300ms", shutdown_grace: "1s" },
     admin: { listen: "127.0.0.1:0" },
     identity: { api_key: { keys: { [hash]: { id: "tester", tier: "premium" } } } },
     tiers: {
@@ -133,7 +133,11 @@ before(async () => {
   await traffic(2);
   await sleep(2.2 * SCRAPE_MS);
 }, { timeout: 60000 });
-after(stopAll);
+after(async () => {
+  const status = gateway && (await stop(gateway.child));
+  await stopAll();
+  assert.equal(status, 0, gateway?.said()); // a sanitizer's finding is said at the end
+});
 
 /** As Grafana does before it asks. */
 function filled(expr) {

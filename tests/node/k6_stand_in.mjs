@@ -15,7 +15,8 @@ async function asker({ port, flag }) {
     return { status: answer.status, headers: Object.fromEntries(answer.headers), body: await answer.text() };
   };
   port.on("message", async (requests) => {
-    const answers = await Promise.all(requests.map((request) => one(request).catch((error) => ({ status: 0, headers: {}, body: String(error) }))));
+    const lost = (error) => ({ status: 0, headers: {}, body: String(error) });
+    const answers = await Promise.all(requests.map((request) => one(request).catch(lost)));
     port.postMessage(answers);
     Atomics.store(flag, 0, 1);
     Atomics.notify(flag, 0);
