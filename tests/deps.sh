@@ -9,7 +9,8 @@ packages_of() {
     case $1 in
     build) echo gcc libc6-dev make pkg-config=pkg-config libmicrohttpd-dev libcurl4-openssl-dev=curl-config \
         libcjson-dev libuv1-dev libgnutls28-dev libssl-dev ;;
-    check) echo clang clang-format=clang-format clang-tidy=clang-tidy cppcheck universal-ctags libcmocka-dev ;;
+    check) echo clang clang-format=clang-format clang-tidy=clang-tidy cppcheck universal-ctags libcmocka-dev \
+        nodejs=node npm=npm ;;
     test)  echo clang libclang-rt-dev libcmocka-dev varnish=varnishtest curl jq nodejs=node python3 \
         prometheus=promtool prometheus-alertmanager=amtool
         [ ! -f tests/node/package.json ] || echo npm=npm ;;

@@ -107,12 +107,13 @@ static bool copy_fields(const struct http_fields *from, struct http_fields *to, 
     size_t bytes = from->count * sizeof(struct http_field);
     char *at = inside;
 
+    *to = (struct http_fields){.count = 0};
     for (uint32_t i = 0; i < from->count; i++)
         bytes += from->at[i].name.len + from->at[i].value.len;
     if (bytes > inside_bytes)
         at = *memory = malloc(bytes);
-    if (at == NULL && bytes > 0)
-        return false;
+    if (at == NULL)
+        return bytes == 0;
     *to = (struct http_fields){.at = (struct http_field *)(void *)at, .count = from->count};
     at += from->count * sizeof(struct http_field);
     for (uint32_t i = 0; i < from->count; i++) {
@@ -193,7 +194,7 @@ static bool ring_grow(struct fill *fill, size_t size)
 
     if (grown == NULL)
         return false;
-    if (fill->ring_used > 0) {
+    if (old != NULL && fill->ring_used > 0) {
         size_t head = old->size - fill->ring_at;
 
         if (head > fill->ring_used)
@@ -225,6 +226,7 @@ static void ring_copy(struct fill *fill, struct str bytes)
 {
     size_t end, part;
 
+    CHECK(fill->ring != NULL);
     if (fill->ring_used == 0)
         fill->ring_at = 0;
     end = (fill->ring_at + fill->ring_used) % fill->ring->size;

@@ -12,33 +12,34 @@
 
 struct client;
 struct client_options {
-    uint32_t keepalive;          /* idle connections kept, all targets together */
-    int64_t idle_timeout_ms;     /* kept no longer than this */
-    uint32_t max_headers;        /* of an answer */
+    uint32_t keepalive;      /* idle connections kept, all targets together */
+    int64_t idle_timeout_ms; /* kept no longer than this */
+    uint32_t max_headers;    /* of an answer */
     size_t max_header_bytes;
 };
 /* The process must ignore SIGPIPE: libcurl's TLS library writes without MSG_NOSIGNAL. */
-struct client *client_new(struct loop *loop, const struct client_options *options, struct fail *why) MUST_USE;
+struct client *client_new(struct loop *loop, const struct client_options *options,
+                          struct fail *why) MUST_USE;
 void client_free(struct client **client); /* ends every exchange, unanswered */
 
 /* Where to. Borrowed until the exchange is done; its text too. */
 struct client_target {
     bool is_https;
-    struct str host;      /* name or address, for the URL, SNI and verification; IPv6 in brackets */
+    struct str host; /* name or address, for the URL, SNI and verification; IPv6 in brackets */
     uint16_t port;
-    struct str tls_ca;    /* PEM file; empty: the system's */
+    struct str tls_ca; /* PEM file; empty: the system's */
     bool tls_verify;
 };
 enum client_body { CLIENT_BODY_NONE, CLIENT_BODY_SIZED, CLIENT_BODY_CHUNKED };
 struct client_request {
     const struct client_target *target;
-    struct str method, path;           /* path: origin-form, checked by the caller */
-    struct str host;                   /* the Host field's value */
-    const struct http_fields *fields;  /* without Host, Content-Length, Transfer-Encoding; copied */
+    struct str method, path;          /* path: origin-form, checked by the caller */
+    struct str host;                  /* the Host field's value */
+    const struct http_fields *fields; /* without Host, Content-Length, Transfer-Encoding; copied */
     enum client_body body;
-    uint64_t body_length;              /* CLIENT_BODY_SIZED */
+    uint64_t body_length; /* CLIENT_BODY_SIZED */
     int64_t connect_timeout_ms;
-    bool may_reuse;                    /* false: a fresh connection */
+    bool may_reuse; /* false: a fresh connection */
 };
 enum client_outcome {
     CLIENT_OK,              /* the answer is whole */
@@ -53,7 +54,7 @@ enum client_outcome {
     CLIENT_TRUNCATED,       /* lost within the body */
     CLIENT_PROTOCOL,        /* nonsense: see `reason` */
     CLIENT_HEADER_LIMIT,
-    CLIENT_BODY_ABORTED,    /* our own body callback gave up */
+    CLIENT_BODY_ABORTED, /* our own body callback gave up */
     CLIENT_NO_MEMORY
 };
 enum { CLIENT_READ_WAIT = 0, CLIENT_READ_END = -1, CLIENT_READ_ABORT = -2 };
@@ -61,29 +62,35 @@ struct client_handler {
     /* A 1xx came (not 101, which is a protocol error). Fields live during the call. May be NULL. */
     void (*interim)(void *arg, int status, const struct http_fields *fields);
     /* The final head, whole and checked (http_check_answer). Fields live during the call. */
-    void (*head)(void *arg, int status, const struct http_fields *fields, const struct http_answer_facts *facts);
-    /* Bytes of the body. False: not taken; the same bytes come again after client_resume_answer(). */
+    void (*head)(void *arg, int status, const struct http_fields *fields,
+                 const struct http_answer_facts *facts);
+    /* Bytes of the body. False: not taken; the same bytes come again after client_resume_answer().
+     */
     bool (*body)(void *arg, struct str bytes);
     /* Trailers, filtered by http_trailer_may_pass. May be NULL. */
     void (*trailers)(void *arg, const struct http_fields *fields);
-    /* Fill `room` bytes with the request's body: their count, or CLIENT_READ_*. After WAIT call client_resume_body(). */
+    /* Fill `room` bytes with the request's body: their count, or CLIENT_READ_*. After WAIT call
+     * client_resume_body(). */
     ptrdiff_t (*read)(void *arg, char *to, size_t room);
-    /* The end, once, and nothing after it; the exchange is freed when this returns. reason: static slug. */
+    /* The end, once, and nothing after it; the exchange is freed when this returns. reason: static
+     * slug. */
     void (*done)(void *arg, enum client_outcome outcome, const char *reason);
 };
 struct client_exchange;
 /* Starts. `handler` is borrowed (static). NULL: out of memory, and no callback comes. */
 struct client_exchange *client_start(struct client *client, const struct client_request *request,
                                      const struct client_handler *handler, void *arg) MUST_USE;
-/* There is room for the answer again / there are bytes of the body again. From any place of the loop's thread: what they
- * cause happens later in the turn. */
+/* There is room for the answer again / there are bytes of the body again. From any place of the
+ * loop's thread: what they cause happens later in the turn. */
 void client_resume_answer(struct client_exchange *exchange);
 void client_resume_body(struct client_exchange *exchange);
-/* Ends it without a callback and clears the pointer; drops the connection unless the answer was whole. NULL is fine. */
+/* Ends it without a callback and clears the pointer; drops the connection unless the answer was
+ * whole. NULL is fine. */
 void client_cancel(struct client_exchange **exchange);
 
 struct client_times {
-    uint64_t connected_us, sent_us, first_byte_us; /* loop_now_us() scale; 0: not yet. connected: the request went to a connection */
+    uint64_t connected_us, sent_us, first_byte_us; /* loop_now_us() scale; 0: not yet. connected:
+                                                      the request went to a connection */
     bool is_reused;
 };
 struct client_times client_exchange_times(const struct client_exchange *exchange);

@@ -195,6 +195,18 @@ static bool gather_fields(struct request *r, struct http_fields *fields)
     return hide_credential(r, fields);
 }
 
+/* An empty body that was announced is announced again: many a server refuses a POST without a
+ * length (RFC 9110 §8.6). */
+static enum client_body body_kind(const struct request *r)
+{
+    if (r->facts.has_body)
+        return r->facts.is_chunked ? CLIENT_BODY_CHUNKED : CLIENT_BODY_SIZED;
+    if (http_method_is_safe(r->head.method) ||
+        http_fields_count_of(&r->head.fields, HTTP_CONTENT_LENGTH) == 0)
+        return CLIENT_BODY_NONE;
+    return CLIENT_BODY_SIZED;
+}
+
 bool fetch_start(struct request *r)
 {
     const struct upstream_config *upstream = r->route->upstream;
@@ -209,9 +221,7 @@ bool fetch_start(struct request *r)
         .path = r->upstream_target,
         .client_host = r->facts.authority,
         .fields = &fields,
-        .body = !r->facts.has_body    ? CLIENT_BODY_NONE
-                : r->facts.is_chunked ? CLIENT_BODY_CHUNKED
-                                      : CLIENT_BODY_SIZED,
+        .body = body_kind(r),
         .body_length = r->facts.content_length,
         .timeout_ms = r->route->timeout_ms >= 0 ? r->route->timeout_ms : upstream->timeout_ms,
         .has_idempotency_key = http_fields_count_of(&r->head.fields, HTTP_IDEMPOTENCY_KEY) > 0,

@@ -42,7 +42,7 @@ static bool bind_tcp(const struct addrinfo *info, bool share, int *fd)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t size = sizeof(address);
 
     if (getsockname(fd, (struct sockaddr *)&address, &size) != 0)

@@ -214,6 +214,7 @@ static size_t leave_escaped(void *arg, struct MHD_Connection *mhd, char *text)
     return strlen(text); /* the raw target is all we use */
 }
 
+static void on_log(void *arg, const char *format, va_list arguments) PRINTF_LIKE(2, 0);
 static void on_log(void *arg, const char *format, va_list arguments)
 {
     char text[256];

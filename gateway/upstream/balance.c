@@ -66,6 +66,7 @@ static uint32_t pick_least(const struct balance_entry *entries, uint32_t count, 
         if (compare_load(&entries[i], least) == 0)
             equal_weight += entries[i].weight;
     }
+    CHECK(equal_weight > 0); /* the caller has seen one that stands as wanted */
     random %= equal_weight;
     for (uint32_t i = 0; i < count; i++) {
         if (standing(&entries[i]) != wanted || compare_load(&entries[i], least) != 0)

@@ -64,6 +64,7 @@ void pool_free_exchanges(struct upstream_pool *pool)
         struct upstream_exchange *exchange = pool->all;
 
         link_out(exchange);
+        CHECK(pool->all != exchange);
         if (!exchange->is_ended) {
             clock_stop(exchange);
             client_cancel(&exchange->current);

@@ -12,10 +12,13 @@
 struct upstreams; /* any thread */
 struct upstreams *upstreams_new(void) MUST_USE;
 void upstreams_free(struct upstreams **upstreams);
-/* Makes states for new targets of a snapshot; before the snapshot is used. Known ones keep theirs. False: out of memory. */
+/* Makes states for new targets of a snapshot; before the snapshot is used. Known ones keep theirs.
+ * False: out of memory. */
 bool upstreams_adopt(struct upstreams *upstreams, const struct config *config) MUST_USE;
-/* Is there a target that may be tried, for every required upstream? On false `name` says which lacks one. */
-bool upstreams_are_ready(struct upstreams *upstreams, const struct config *config, uint64_t now_us, struct str *name);
+/* Is there a target that may be tried, for every required upstream? On false `name` says which
+ * lacks one. */
+bool upstreams_are_ready(struct upstreams *upstreams, const struct config *config, uint64_t now_us,
+                         struct str *name);
 
 enum target_state { TARGET_UP, TARGET_EJECTED };
 struct target_status {
@@ -25,15 +28,16 @@ struct target_status {
     uint32_t in_flight;
     uint64_t requests, failures;
     uint32_t consecutive_failures;
-    double latency_s;           /* moving average of the time to the first byte; 0: none yet */
-    uint64_t ejected_until_us;  /* 0: not */
+    double latency_s;          /* moving average of the time to the first byte; 0: none yet */
+    uint64_t ejected_until_us; /* 0: not */
 };
 /* The state of a target of an upstream; false when the index is past the end. */
-bool upstreams_status(struct upstreams *upstreams, const struct upstream_config *upstream, uint32_t target, uint64_t now_us,
-                      struct target_status *status);
+bool upstreams_status(struct upstreams *upstreams, const struct upstream_config *upstream,
+                      uint32_t target, uint64_t now_us, struct target_status *status);
 
 struct upstream_pool; /* one worker's */
-struct upstream_pool *upstream_pool_new(struct loop *loop, struct upstreams *upstreams, const struct client_options *options,
+struct upstream_pool *upstream_pool_new(struct loop *loop, struct upstreams *upstreams,
+                                        const struct client_options *options,
                                         struct fail *why) MUST_USE;
 void upstream_pool_free(struct upstream_pool **pool);
 struct client_counts upstream_pool_counts(const struct upstream_pool *pool);
@@ -41,48 +45,72 @@ struct client_counts upstream_pool_counts(const struct upstream_pool *pool);
 struct upstream_request {
     const struct upstream_config *upstream; /* borrowed until done, with its snapshot */
     struct str method, path;                /* copied */
-    struct str client_host;                 /* Host as the client sent it; used when upstream->host says so; copied */
-    const struct http_fields *fields;       /* as client_request; copied (they may be sent again) */
+    struct str
+        client_host; /* Host as the client sent it; used when upstream->host says so; copied */
+    const struct http_fields *fields; /* as client_request; copied (they may be sent again) */
     enum client_body body;
     uint64_t body_length;
-    int64_t timeout_ms;                     /* whole exchange with its retries */
+    int64_t timeout_ms; /* whole exchange with its retries */
     bool has_idempotency_key;
 };
 /* How it ended, beside the client's outcome. */
-enum upstream_kind { /* of an error, for metrics: connect dns tls timeout reset empty protocol header_limit truncated no_target ports memory aborted */
-    UPSTREAM_OK, UPSTREAM_CONNECT, UPSTREAM_DNS, UPSTREAM_TLS, UPSTREAM_CONNECT_TIMEOUT, UPSTREAM_FIRST_BYTE_TIMEOUT,
-    UPSTREAM_TOTAL_TIMEOUT, UPSTREAM_IDLE_TIMEOUT, UPSTREAM_RESET, UPSTREAM_EMPTY, UPSTREAM_PROTOCOL, UPSTREAM_HEADER_LIMIT,
-    UPSTREAM_TRUNCATED, UPSTREAM_NO_TARGET, UPSTREAM_NO_PORTS, UPSTREAM_NO_MEMORY, UPSTREAM_BODY_ABORTED
+enum upstream_kind { /* of an error, for metrics: connect dns tls timeout reset empty protocol
+                        header_limit truncated no_target ports memory aborted */
+                     UPSTREAM_OK,
+                     UPSTREAM_CONNECT,
+                     UPSTREAM_DNS,
+                     UPSTREAM_TLS,
+                     UPSTREAM_CONNECT_TIMEOUT,
+                     UPSTREAM_FIRST_BYTE_TIMEOUT,
+                     UPSTREAM_TOTAL_TIMEOUT,
+                     UPSTREAM_IDLE_TIMEOUT,
+                     UPSTREAM_RESET,
+                     UPSTREAM_EMPTY,
+                     UPSTREAM_PROTOCOL,
+                     UPSTREAM_HEADER_LIMIT,
+                     UPSTREAM_TRUNCATED,
+                     UPSTREAM_NO_TARGET,
+                     UPSTREAM_NO_PORTS,
+                     UPSTREAM_NO_MEMORY,
+                     UPSTREAM_BODY_ABORTED
 };
 const char *upstream_kind_name(enum upstream_kind kind);
 /* 502, 503 or 504 for an error before the head (contract §2 "Retries"). */
 int upstream_kind_status(enum upstream_kind kind);
 struct upstream_result {
     enum upstream_kind kind;
-    const char *reason;       /* static slug of the client's */
-    struct str target;        /* url of the last target tried; borrowed from the snapshot; empty: none */
-    uint32_t attempts;        /* tries in all, 0 when there was no target */
-    uint64_t first_byte_us;   /* from start to the head; 0: none came */
+    const char *reason; /* static slug of the client's */
+    struct str target;  /* url of the last target tried; borrowed from the snapshot; empty: none */
+    uint32_t attempts;  /* tries in all, 0 when there was no target */
+    uint64_t first_byte_us; /* from start to the head; 0: none came */
 };
 struct upstream_handler {
     void (*interim)(void *arg, int status, const struct http_fields *fields); /* may be NULL */
     /* The head that will be delivered: no retry after it. */
-    void (*head)(void *arg, int status, const struct http_fields *fields, const struct http_answer_facts *facts,
-                 const struct upstream_result *so_far);
+    void (*head)(void *arg, int status, const struct http_fields *fields,
+                 const struct http_answer_facts *facts, const struct upstream_result *so_far);
     bool (*body)(void *arg, struct str bytes);
     void (*trailers)(void *arg, const struct http_fields *fields);
     ptrdiff_t (*read)(void *arg, char *to, size_t room);
-    void (*done)(void *arg, const struct upstream_result *result); /* once; the exchange is freed when it returns */
-    /* Counting hook, once a try, for metrics: outcome of one try against one target. May be NULL. */
-    void (*tried)(void *arg, struct str target, enum upstream_kind kind, int status, bool will_retry);
+    void (*done)(
+        void *arg,
+        const struct upstream_result *result); /* once; the exchange is freed when it returns */
+    /* Counting hook, once a try, for metrics: outcome of one try against one target. May be NULL.
+     */
+    void (*tried)(void *arg, struct str target, enum upstream_kind kind, int status,
+                  bool will_retry);
 };
 struct upstream_exchange;
-struct upstream_exchange *upstream_start(struct upstream_pool *pool, const struct upstream_request *request,
-                                         const struct upstream_handler *handler, void *arg) MUST_USE;
+struct upstream_exchange *upstream_start(struct upstream_pool *pool,
+                                         const struct upstream_request *request,
+                                         const struct upstream_handler *handler,
+                                         void *arg) MUST_USE;
 void upstream_resume_answer(struct upstream_exchange *exchange);
 void upstream_resume_body(struct upstream_exchange *exchange);
-void upstream_cancel(struct upstream_exchange **exchange); /* the client left: no callback, not a failure of the target */
-/* The answer is an event stream: no total deadline; silence is bounded by stream_idle_timeout_ms instead. From the head callback. */
+void upstream_cancel(struct upstream_exchange *
+                         *exchange); /* the client left: no callback, not a failure of the target */
+/* The answer is an event stream: no total deadline; silence is bounded by stream_idle_timeout_ms
+ * instead. From the head callback. */
 void upstream_is_stream(struct upstream_exchange *exchange, int64_t idle_timeout_ms);
 void upstream_check(const struct config *config, struct faults *faults);
 
