@@ -12,20 +12,34 @@
 #define HTTP_KNOWN_FIELDS(X) \
     X(ACCEPT, "Accept") X(ACCEPT_ENCODING, "Accept-Encoding") \
     X(ACCEPT_LANGUAGE, "Accept-Language") X(ACCEPT_RANGES, "Accept-Ranges") X(AGE, "Age") \
-    X(ALLOW, "Allow") X(CACHE_CONTROL, "Cache-Control") \
-    X(CDN_CACHE_CONTROL, "CDN-Cache-Control") X(CONNECTION, "Connection") \
+    X(ALLOW, "Allow") X(AUTHORIZATION, "Authorization") X(CACHE_CONTROL, "Cache-Control") \
+    X(CACHE_STATUS, "Cache-Status") X(CDN_CACHE_CONTROL, "CDN-Cache-Control") \
+    X(CONNECTION, "Connection") X(CONTENT_ENCODING, "Content-Encoding") \
     X(CONTENT_LANGUAGE, "Content-Language") X(CONTENT_LENGTH, "Content-Length") \
-    X(CONTENT_LOCATION, "Content-Location") X(CONTENT_TYPE, "Content-Type") X(DATE, "Date") \
-    X(ETAG, "ETag") X(EXPECT, "Expect") X(EXPIRES, "Expires") X(HOST, "Host") \
+    X(CONTENT_LOCATION, "Content-Location") X(CONTENT_RANGE, "Content-Range") \
+    X(CONTENT_TYPE, "Content-Type") X(COOKIE, "Cookie") X(DATE, "Date") X(ETAG, "ETag") \
+    X(EXPECT, "Expect") X(EXPIRES, "Expires") X(FORWARDED, "Forwarded") X(HOST, "Host") \
     X(HTTP2_SETTINGS, "HTTP2-Settings") X(IDEMPOTENCY_KEY, "Idempotency-Key") \
-    X(IF_MATCH, "If-Match") X(IF_NONE_MATCH, "If-None-Match") X(IF_RANGE, "If-Range") \
-    X(IF_UNMODIFIED_SINCE, "If-Unmodified-Since") X(LOCATION, "Location") \
-    X(MAX_FORWARDS, "Max-Forwards") X(ORIGIN, "Origin") \
-    X(PROXY_CONNECTION, "Proxy-Connection") X(RANGE, "Range") \
-    X(RATELIMIT_POLICY, "RateLimit-Policy") X(REFERER, "Referer") \
-    X(RETRY_AFTER, "Retry-After") X(SERVER, "Server") X(TE, "TE") X(TRAILER, "Trailer") \
-    X(TRANSFER_ENCODING, "Transfer-Encoding") X(VARY, "Vary") X(VIA, "Via") \
-    X(WARNING, "Warning") X(WWW_AUTHENTICATE, "WWW-Authenticate")
+    X(IF_MATCH, "If-Match") X(IF_MODIFIED_SINCE, "If-Modified-Since") \
+    X(IF_NONE_MATCH, "If-None-Match") X(IF_RANGE, "If-Range") \
+    X(IF_UNMODIFIED_SINCE, "If-Unmodified-Since") X(KEEP_ALIVE, "Keep-Alive") \
+    X(LAST_MODIFIED, "Last-Modified") X(LOCATION, "Location") \
+    X(MAX_FORWARDS, "Max-Forwards") X(ORIGIN, "Origin") X(PRAGMA, "Pragma") \
+    X(PROXY_AUTHENTICATE, "Proxy-Authenticate") \
+    X(PROXY_AUTHORIZATION, "Proxy-Authorization") X(PROXY_CONNECTION, "Proxy-Connection") \
+    X(RANGE, "Range") X(RATELIMIT, "RateLimit") X(RATELIMIT_POLICY, "RateLimit-Policy") \
+    X(REFERER, "Referer") X(RETRY_AFTER, "Retry-After") X(SEC_FETCH_SITE, "Sec-Fetch-Site") \
+    X(SERVER, "Server") X(SET_COOKIE, "Set-Cookie") X(TE, "TE") \
+    X(TRACEPARENT, "traceparent") X(TRACESTATE, "tracestate") X(TRAILER, "Trailer") \
+    X(TRANSFER_ENCODING, "Transfer-Encoding") X(UPGRADE, "Upgrade") \
+    X(USER_AGENT, "User-Agent") X(VARY, "Vary") X(VIA, "Via") X(WARNING, "Warning") \
+    X(WWW_AUTHENTICATE, "WWW-Authenticate") X(X_API_KEY, "X-API-Key") \
+    X(X_CACHE_STATUS, "X-Cache-Status") X(X_FORWARDED_FOR, "X-Forwarded-For") \
+    X(X_FORWARDED_HOST, "X-Forwarded-Host") X(X_FORWARDED_PROTO, "X-Forwarded-Proto") \
+    X(X_ORIGINAL_URL, "X-Original-URL") X(X_RATELIMIT_LIMIT, "X-RateLimit-Limit") \
+    X(X_RATELIMIT_REMAINING, "X-RateLimit-Remaining") \
+    X(X_RATELIMIT_RESET, "X-RateLimit-Reset") X(X_REQUEST_ID, "X-Request-Id") \
+    X(X_REWRITE_URL, "X-Rewrite-URL")
 /* clang-format on */
 
 enum http_name {
