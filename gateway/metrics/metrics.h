@@ -23,7 +23,6 @@ enum metric_id {
     M_RESPONSE_BYTES,       /* response_bytes_total{route} */
     M_REQUESTS_IN_FLIGHT,   /* requests_in_flight gauge */
     M_CONNECTIONS_ACTIVE,   /* connections_active gauge */
-    M_WEBSOCKETS_ACTIVE,    /* websocket_connections_active{route} gauge */
     M_REJECTED,             /* rejected_total{reason} */
     M_RATE_LIMIT_HITS,      /* rate_limit_hits_total{identifier_type,tier,route} */
     M_RATE_LIMIT_BLOCKS,    /* rate_limit_blocks_total{identifier_type,tier,route,window} */
@@ -44,12 +43,10 @@ enum metric_id {
     M_UPSTREAM_DURATION,    /* upstream_duration_seconds{upstream} histogram */
     M_UPSTREAM_RETRIES,     /* upstream_retries_total{upstream} */
     M_UPSTREAM_CONNECTIONS, /* upstream_connections{upstream,state} gauge */
-    M_CIRCUIT_BREAKER,      /* circuit_breaker_state{upstream} gauge */
     M_DEPENDENCY_HEALTH,    /* dependency_health_status{dependency} gauge */
     M_AUTH,                 /* auth_total{method,result} */
     M_LOOP_LAG,             /* backpressure_event_loop_lag_seconds{worker} gauge */
     M_LOOP_UTILIZATION,     /* backpressure_loop_utilization{worker} gauge */
-    M_SLOW_REQUESTS,        /* slow_requests_total{route} */
     M_TIMEOUTS,             /* timeouts_total{kind} */
     M_SHED,                 /* shed_total{cause} */
     M_ERRORS,               /* errors_total{type,route} */

@@ -131,16 +131,22 @@ static void list_products(struct conn *conn)
 
 static void show_product(struct conn *conn, size_t id, int status)
 {
-    char headers[160], location[48] = "";
+    char headers[160], location[48] = "", tag[32];
 
+    (void)snprintf(tag, sizeof tag, "\"p%zu-%llu\"", id, (unsigned long long)products[id].revision);
+    if (status == 200 && slice_is(conn->head.method, "GET") &&
+        slice_is(find_header(&conn->head, "If-None-Match"), tag)) {
+        (void)snprintf(headers, sizeof headers, "ETag: %s\r\n", tag);
+        answer_with(conn, 304, headers, (struct slice){"", 0});
+        return;
+    }
     body.len = 0;
     add_product(id);
     text_put(&body, "\n");
     if (status == 201)
         (void)snprintf(location, sizeof location, "Location: /products/%zu\r\n", id);
-    (void)snprintf(headers, sizeof headers,
-                   "Content-Type: application/json\r\nETag: \"p%zu-%llu\"\r\n%s", id,
-                   (unsigned long long)products[id].revision, location);
+    (void)snprintf(headers, sizeof headers, "Content-Type: application/json\r\nETag: %s\r\n%s", tag,
+                   location);
     answer_with(conn, status, headers, text_slice(&body));
 }
 
