@@ -19,7 +19,7 @@ static const struct {
     {"ct", "Content-Type"},
 };
 
-static struct slice find_header(const struct head *head, const char *name)
+struct slice find_header(const struct head *head, const char *name)
 {
     for (size_t i = 0; i < head->field_count; i++)
         if (slice_is_folded(head->fields[i].name, name))

@@ -156,4 +156,7 @@ path_fn show_broken;
 path_fn broken_drip, broken_endless, broken_early_413; /* broken_stream.c */
 path_fn broken_extra, broken_idle_408, broken_flood, broken_big_header, broken_many_headers,
     broken_close_reused, broken_never;
+/* cache.c: the first header of this name, or an empty slice with a NULL pointer */
+struct slice find_header(const struct head *head, const char *name);
+
 #endif
