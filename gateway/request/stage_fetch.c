@@ -160,22 +160,15 @@ static bool add_validators(struct request *r, struct http_fields *fields)
            http_fields_add_id(fields, HTTP_IF_MODIFIED_SINCE, modified);
 }
 
+/* The target has lost it before the look-up. */
 static bool hide_credential(struct request *r, struct http_fields *fields)
 {
-    struct http_target target = http_split_target(r->upstream_target);
-    struct str query = target.query;
+    struct str no_query = STR_NONE;
 
     if (!r->config->identity.api_key.hide || !r->who.credential_seen)
         return true;
-    if (!identify_hide_credential(request_rules_identify(r->crules->rules), fields, &query,
-                                  r->arena))
-        return false;
-    if (query.ptr == target.query.ptr)
-        return true;
-    r->upstream_target =
-        query.len > 0 ? arena_printf(r->arena, "%.*s?%.*s", STR_ARG(target.path), STR_ARG(query))
-                      : target.path;
-    return r->upstream_target.ptr != NULL;
+    return identify_hide_credential(request_rules_identify(r->crules->rules), fields, &no_query,
+                                    r->arena);
 }
 
 static bool gather_fields(struct request *r, struct http_fields *fields)

@@ -68,6 +68,26 @@ static void count_auth(struct request *r, const char *result)
     count_series(r->context, M_AUTH, COUNT_OF(values), values);
 }
 
+/* A hidden key leaves the target before the cache's key is made from it: it is no part of what the
+ * upstream is asked, and entries are listed by their keys. False: out of memory. */
+static bool hide_in_target(struct request *r)
+{
+    struct http_target target = http_split_target(r->upstream_target);
+    struct http_fields none = {NULL, 0, 0, NULL};
+    struct str query = target.query;
+
+    if (!r->config->identity.api_key.hide || !r->who.credential_seen)
+        return true;
+    if (!identify_hide_credential(request_rules_identify(r->crules->rules), &none, &query,
+                                  r->arena))
+        return false;
+    if (query.ptr != target.query.ptr)
+        r->upstream_target = query.len > 0 ? arena_printf(r->arena, "%.*s?%.*s",
+                                                          STR_ARG(target.path), STR_ARG(query))
+                                           : target.path;
+    return r->upstream_target.ptr != NULL;
+}
+
 enum step stage_identify(struct request *r)
 {
     struct identify_question question = {
@@ -85,6 +105,8 @@ enum step stage_identify(struct request *r)
     case IDENTIFY_OK:
         if (r->who.credential_seen)
             count_auth(r, "ok");
+        if (!hide_in_target(r))
+            return reply_out_of_memory(r);
         break;
     case IDENTIFY_NEEDED:
     case IDENTIFY_INVALID:
