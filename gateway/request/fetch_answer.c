@@ -246,7 +246,7 @@ void fetch_on_head(struct request *r, int status, const struct http_fields *fiel
     invalidate(r, status, fields);
     if (r->fetch.is_answered)
         return; /* the client was refused meanwhile; the answer is thrown away */
-    if (entry != NULL && status == 304 && str_eq(r->head.method, STR("GET")) && confirm(r, fields))
+    if (entry != NULL && status == 304 && r->cache.validates && confirm(r, fields))
         return;
     if (entry != NULL && is_error_for_stale(status) &&
         lookup_serves_stale(r, cache_entry_meta(entry)->stale_if_error_s)) {

@@ -94,6 +94,7 @@ struct lookup {
     bool is_keyed; /* key is built: the answer may be stored */
     bool is_alone; /* never collapse */
     bool vary_missed, collapsed, stored;
+    bool validates; /* the fetch carries the entry's validators: a 304 speaks of the entry */
     struct cache_key key;
     struct cache_entry *entry; /* held; to validate, or served */
     struct http_cache_control wants;

@@ -151,6 +151,7 @@ static bool add_validators(struct request *r, struct http_fields *fields)
 
     if (meta->validators.etag.ptr == NULL && meta->validators.last_modified_s == HTTP_NO_TIME)
         return true;
+    r->cache.validates = true;
     for (size_t i = 0; i < COUNT_OF(replaced); i++)
         (void)http_fields_remove(fields, replaced[i]);
     if (meta->validators.etag.ptr != NULL &&
