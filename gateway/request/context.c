@@ -162,6 +162,13 @@ uint32_t request_context_live(const struct request_context *context)
     return context->live;
 }
 
+void request_context_abort(struct request_context *context)
+{
+    context->is_aborting = true;
+    while (context->orphans != NULL)
+        fetch_drop(context->orphans, FLIGHT_RETRY);
+}
+
 struct route_cells *context_cells(struct context_rules *crules, const struct route_config *route)
 {
     return &crules->routes[route != NULL ? route->index : crules->config->route_count];

@@ -146,14 +146,10 @@ static void on_room(void *arg)
 
     if (r->fetch.exchange == NULL)
         return;
-    if (r->is_finished && fill_readers(r->fetch.fill) == 0 && !fill_is_storing(r->fetch.fill)) {
-        upstream_cancel(&r->fetch.exchange);
-        fill_fail(&r->fetch.fill);
-        fetch_close_flight(r, FLIGHT_GO, false);
-        request_release(r);
-        return;
-    }
-    upstream_resume_answer(r->fetch.exchange);
+    if (fetch_is_for_nobody(r))
+        fetch_drop(r, FLIGHT_GO);
+    else
+        upstream_resume_answer(r->fetch.exchange);
 }
 
 static void on_wake(void *arg)
@@ -290,8 +286,47 @@ void fetch_on_failure(struct request *r)
 
 /* ---- the client leaves ---- */
 
+static void join_orphans(struct request *r)
+{
+    struct request **first = &r->context->orphans;
+
+    r->next_orphan = *first;
+    r->orphan_back = first;
+    if (*first != NULL)
+        (*first)->orphan_back = &r->next_orphan;
+    *first = r;
+}
+
+void fetch_leave_orphans(struct request *r)
+{
+    if (r->orphan_back == NULL)
+        return;
+    *r->orphan_back = r->next_orphan;
+    if (r->next_orphan != NULL)
+        r->next_orphan->orphan_back = r->orphan_back;
+    r->orphan_back = NULL;
+}
+
+bool fetch_is_for_nobody(const struct request *r)
+{
+    return r->is_finished && (r->fetch.fill == NULL || (!fill_is_storing(r->fetch.fill) &&
+                                                        fill_readers(r->fetch.fill) == 0));
+}
+
+void fetch_drop(struct request *r, enum flight_outcome outcome)
+{
+    upstream_cancel(&r->fetch.exchange);
+    r->fetch.is_done = true;
+    fill_fail(&r->fetch.fill);
+    fetch_close_flight(r, outcome, false);
+    fetch_leave_orphans(r);
+    request_release(r);
+}
+
 static bool goes_on_alone(struct request *r)
 {
+    if (r->context->is_aborting)
+        return false;
     if (r->fetch.fill != NULL)
         return fill_is_storing(r->fetch.fill) || fill_readers(r->fetch.fill) > 0;
     return r->fetch.lead != NULL && flight_followers(r->fetch.lead) > 0;
@@ -302,11 +337,7 @@ void fetch_client_left(struct request *r)
     if (r->fetch.exchange == NULL || r->fetch.is_done)
         return;
     if (goes_on_alone(r) && request_keep_head(r))
-        return;
-    upstream_cancel(&r->fetch.exchange);
-    r->fetch.is_done = true;
-    if (r->fetch.fill != NULL)
-        fill_fail(&r->fetch.fill);
-    fetch_close_flight(r, FLIGHT_RETRY, false);
-    request_release(r);
+        join_orphans(r);
+    else
+        fetch_drop(r, FLIGHT_RETRY);
 }

@@ -59,6 +59,8 @@ const struct config *request_context_config(const struct request_context *contex
 struct sheet *request_context_sheet(const struct request_context *context);
 uint32_t request_context_live(
     const struct request_context *context); /* requests, with fetches whose client has left */
+/* Ends the fetches whose client has left, now and from now on: nobody may wait for them. */
+void request_context_abort(struct request_context *context);
 
 /* ---- one request ---- */
 struct request;

@@ -61,7 +61,9 @@ struct request_context {
     struct context_rules *now;
     struct request *spares;
     uint32_t spare_count, live;
-    struct buf line; /* of the access log, reused */
+    struct request *orphans; /* whose fetch goes on though their client has left */
+    bool is_aborting;        /* no fetch may go on for others any more */
+    struct buf line;         /* of the access log, reused */
     struct cell *in_flight, *collapsed, *decision;
 };
 
@@ -121,6 +123,7 @@ struct request {
     void *io_arg;
     struct arena *arena;
     struct request *next_spare;
+    struct request *next_orphan, **orphan_back; /* NULL: it is none */
     uint32_t references; /* the server's, the fetch's, the admin question's */
     bool is_finished, is_waiting, is_answered, is_walking;
 
@@ -194,6 +197,11 @@ enum step reply_limited(struct request *r);
 /* fetch.c */
 bool fetch_start(struct request *r);
 void fetch_client_left(struct request *r);
+void fetch_leave_orphans(struct request *r); /* fine when it is none */
+/* Ends the exchange and everything that hangs on it; r may be freed. */
+void fetch_drop(struct request *r, enum flight_outcome outcome);
+/* Has the client left, and is nobody reading or storing what still comes? */
+bool fetch_is_for_nobody(const struct request *r);
 struct cache_intent fetch_intent(struct request *r, const struct http_verdict *verdict);
 
 /* fetch_answer.c */

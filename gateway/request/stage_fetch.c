@@ -57,6 +57,10 @@ static void on_head(void *arg, int status, const struct http_fields *fields,
     if (str_starts(type, STR("text/event-stream")))
         upstream_is_stream(r->fetch.exchange, r->config->server.stream_idle_timeout_ms);
     fetch_on_head(r, status, fields, facts);
+    if (r->fetch.fill != NULL && fetch_is_for_nobody(r)) { /* those who waited go for themselves */
+        fetch_drop(r, FLIGHT_GO);
+        return;
+    }
     if (r->body.writer_waits) { /* whoever waited to send more of the body may throw it away now */
         r->body.writer_waits = false;
         request_wake(r);
@@ -66,10 +70,15 @@ static void on_head(void *arg, int status, const struct http_fields *fields,
 static bool on_body(void *arg, struct str bytes)
 {
     struct request *r = arg;
+    bool is_taken = true; /* without a fill the client had an entry or an error in its place */
 
-    if (r->fetch.fill == NULL)
-        return true; /* the client had an entry or an error in its place */
-    return fill_write(r->fetch.fill, bytes);
+    if (r->fetch.fill != NULL)
+        is_taken = fill_write(r->fetch.fill, bytes);
+    if (fetch_is_for_nobody(r)) {
+        fetch_drop(r, FLIGHT_GO);
+        return true;
+    }
+    return is_taken;
 }
 
 static void on_trailers(void *arg, const struct http_fields *fields)
@@ -98,6 +107,7 @@ static void on_done(void *arg, const struct upstream_result *result)
     r->fetch.exchange = NULL;
     r->fetch.is_done = true;
     count_end(r);
+    fetch_leave_orphans(r);
     if (r->fetch.fill != NULL) {
         if (result->kind == UPSTREAM_OK)
             r->cache.stored = fill_end(&r->fetch.fill) || r->cache.stored;

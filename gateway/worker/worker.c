@@ -29,10 +29,12 @@ static void on_tick(void *arg)
 
     look(worker);
     if (worker->is_draining) {
-        if (worker->is_aborting)
+        if (worker->is_aborting) {
             server_abort(worker->server);
-        else
+            request_context_abort(worker->context);
+        } else {
             server_close_idle(worker->server);
+        }
         if (server_connections(worker->server) == 0 && request_context_live(worker->context) == 0)
             atomic_store(&worker->is_empty, true);
     }
