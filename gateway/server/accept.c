@@ -118,17 +118,15 @@ static void give_for_address(struct server_counts *counts, const uint8_t address
     unlock(counts);
 }
 
-bool counts_take(struct server_counts *counts, const struct server_config *config,
+bool counts_take(struct server_counts *counts, uint32_t most, uint32_t most_per_ip,
                  const uint8_t address[16], const char **why)
 {
-    if (atomic_fetch_add_explicit(&counts->connections, 1, memory_order_relaxed) >=
-        config->max_connections) {
+    if (atomic_fetch_add_explicit(&counts->connections, 1, memory_order_relaxed) >= most) {
         atomic_fetch_sub_explicit(&counts->connections, 1, memory_order_relaxed);
         *why = "connections";
         return false;
     }
-    if (config->max_connections_per_ip > 0 &&
-        !take_for_address(counts, config->max_connections_per_ip, address)) {
+    if (most_per_ip > 0 && !take_for_address(counts, most_per_ip, address)) {
         atomic_fetch_sub_explicit(&counts->connections, 1, memory_order_relaxed);
         *why = "connections_per_ip";
         return false;
@@ -151,13 +149,17 @@ static void take_in(struct listener *listener, int fd, const struct sockaddr *ad
     struct server *server = listener->server;
     const struct server_config *config = &request_context_config(server->context)->server;
     struct connection *c = connection_new(server, listener, fd, address);
+    /* operators get in when clients fill the house; who comes by a unix socket has no address */
+    uint32_t most = server->is_admin ? UINT32_MAX : config->max_connections;
+    uint32_t most_per_ip =
+        server->is_admin || listener->config.is_unix ? 0 : config->max_connections_per_ip;
     const char *why;
 
     if (c == NULL) {
         close(fd);
         return;
     }
-    if (!counts_take(server->counts, config, c->address, &why)) {
+    if (!counts_take(server->counts, most, most_per_ip, c->address, &why)) {
         request_count_shed(server->context, why);
         if (listener->daemon == server->plain && strcmp(why, "connections") == 0)
             raw_refusal(fd, 503, "Too many connections.");
@@ -165,7 +167,8 @@ static void take_in(struct listener *listener, int fd, const struct sockaddr *ad
         free(c);
         return;
     }
-    c->keeps_count = config->max_connections_per_ip > 0;
+    c->keeps_count = most_per_ip > 0;
+    c->request_started_us = loop_now_us(server->loop);
     if (listener->config.tls.count > 0 && !connection_index(c)) {
         close(fd);
         connection_free(c);
@@ -215,25 +218,31 @@ void accept_resume(void *arg)
 
 void listener_ready(void *arg, int fd, int ready)
 {
-    struct listener *listener = arg;
-
+    (void)fd;
     (void)ready;
+    (void)listener_accept(arg);
+}
+
+bool listener_accept(struct listener *listener)
+{
     for (int i = 0; i < SERVER_ACCEPT_BATCH; i++) {
         struct sockaddr_storage address;
         socklen_t size = sizeof(address);
         int client;
 
         memset(&address, 0, sizeof(address));
-        client = accept4(fd, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        client =
+            accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (client >= 0) {
             take_in(listener, client, (const struct sockaddr *)&address, size);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             out_of_fds(listener);
-            return;
+            return false;
         }
         if (errno != EINTR && errno != ECONNABORTED)
-            return;
+            return false;
     }
+    return true;
 }

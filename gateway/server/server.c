@@ -127,12 +127,27 @@ void server_stop_accepting(struct server *server)
 
         if (listener->fd < 0)
             continue;
-        listener_ready(listener, listener->fd,
-                       WATCH_READ); /* what waits in the queue is still served */
+        for (int batches = 0; batches < SERVER_LAST_BATCHES && listener_accept(listener); batches++)
+            continue; /* what waits in the queue is still served */
         watch_stop(&listener->watch);
         close(listener->fd);
         listener->fd = -1;
     }
+}
+
+static bool has_unread(int fd)
+{
+    char byte;
+
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* Whoever connected just now has a request on its way; whoever had an answer may come again. */
+static bool is_idle(const struct connection *c)
+{
+    return c->request == NULL && !has_unread(c->fd) &&
+           (c->served > 0 ||
+            loop_now_us(c->server->loop) - c->request_started_us >= SERVER_FIRST_REQUEST_US);
 }
 
 void server_close_idle(struct server *server)
@@ -141,7 +156,7 @@ void server_close_idle(struct server *server)
 
     for (struct connection *c = server->connections; c != NULL; c = next) {
         next = c->next;
-        if (c->request == NULL)
+        if (is_idle(c))
             connection_cut(c);
     }
 }

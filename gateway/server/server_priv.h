@@ -14,6 +14,9 @@
 #define SERVER_MAX_LISTENERS   16
 #define SERVER_ACCEPT_BATCH    64
 #define SERVER_ACCEPT_PAUSE_US 100000 /* without a free fd */
+#define SERVER_LAST_BATCHES    64
+/* while draining, how long a new connection may take to ask */
+#define SERVER_FIRST_REQUEST_US 1000000
 
 /* What a connection waits for, and so which deadline runs. */
 enum phase {
@@ -92,10 +95,12 @@ void connection_resume(struct connection *c); /* in this turn's resume hook */
 void connection_cut(struct connection *c);    /* no byte more in either direction */
 
 /* accept.c */
-bool counts_take(struct server_counts *counts, const struct server_config *config,
+/* most_per_ip: 0 for no such limit. */
+bool counts_take(struct server_counts *counts, uint32_t most, uint32_t most_per_ip,
                  const uint8_t address[16], const char **why);
 void counts_give(struct server_counts *counts, const uint8_t address[16], bool per_ip);
 void listener_ready(void *arg, int fd, int ready);
+bool listener_accept(struct listener *listener); /* a batch; true: there may be more */
 void accept_resume(void *arg);
 
 /* exchange.c: libmicrohttpd's callbacks */
