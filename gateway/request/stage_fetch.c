@@ -61,7 +61,11 @@ static void on_head(void *arg, int status, const struct http_fields *fields,
         fetch_drop(r, FLIGHT_GO);
         return;
     }
-    if (r->body.writer_waits) { /* whoever waited to send more of the body may throw it away now */
+    /* After such an answer nothing more is sent upstream, and none can leave before the body is in:
+     * the rest is thrown away. (An upstream that goes on reading after a 2xx gets all of it.) */
+    if (status >= 300 && r->facts.has_body && !r->body.ended)
+        r->body.discards = true;
+    if (r->body.writer_waits) {
         r->body.writer_waits = false;
         request_wake(r);
     }
@@ -203,6 +207,9 @@ static bool gather_fields(struct request *r, struct http_fields *fields)
  * length (RFC 9110 §8.6). */
 static enum client_body body_kind(const struct request *r)
 {
+    /* a HEAD's content means nothing (RFC 9110 §9.3.2), and libcurl cannot send it: it ends here */
+    if (str_eq(r->head.method, STR("HEAD")))
+        return CLIENT_BODY_NONE;
     if (r->facts.has_body)
         return r->facts.is_chunked ? CLIENT_BODY_CHUNKED : CLIENT_BODY_SIZED;
     if (http_method_is_safe(r->head.method) ||
@@ -230,6 +237,7 @@ bool fetch_start(struct request *r)
         .timeout_ms = r->route->timeout_ms >= 0 ? r->route->timeout_ms : upstream->timeout_ms,
         .has_idempotency_key = http_fields_count_of(&r->head.fields, HTTP_IDEMPOTENCY_KEY) > 0,
     };
+    r->body.discards = r->facts.has_body && request.body == CLIENT_BODY_NONE;
     r->fetch.started_us = loop_now_us(r->context->loop);
     r->fetch.sent_wall_s = loop_wall_us(r->context->loop) / 1000000;
     r->fetch.stamp = cache_stamp(r->context->shared->cache);
