@@ -123,6 +123,8 @@ static struct str client_of(struct request *r)
 {
     if (r->is_known)
         return r->who.caller.name;
+    if (r->client.ptr != NULL)
+        return r->client;
     if (r->arrival.peer.len == 0)
         return STR("unix");
     return identify_hide_address(request_rules_identify(r->crules->rules), r->arrival.peer,

@@ -5,10 +5,10 @@
 
 #define REQUEST_ARENA_BLOCK (16 * 1024)
 #define REQUEST_ARENA_MAX   (512 * 1024)
-#define REQUEST_SPARES      256           /* recycled requests kept by a worker */
-#define REQUEST_BODY_ROOM   (64 * 1024)   /* of a body on its way upstream */
-#define REQUEST_SYSTEM_BODY (1024 * 1024) /* of a question for the admin room */
-#define REQUEST_RETRIES     3             /* look-ups after a flight before fetching alone */
+#define REQUEST_SPARES      256          /* recycled requests kept by a worker */
+#define REQUEST_BODY_ROOM   (64 * 1024)  /* of a body on its way upstream */
+#define REQUEST_SYSTEM_BODY (256 * 1024) /* of a question for the admin room: in the arena */
+#define REQUEST_RETRIES     3            /* look-ups after a flight before fetching alone */
 
 /* go on | request_wake() will be called, then the same step again | skip to respond */
 enum step { STEP_NEXT, STEP_WAIT, STEP_ANSWER, STEP_LOOKUP /* go back to the look-up */ };
@@ -132,6 +132,7 @@ struct request {
     struct request_arrival arrival;
     enum http_refusal refusal;
     struct str id;
+    struct str client; /* for the log line, where it is known before the end */
     struct http_target target;
     struct str path; /* normalised */
 
@@ -171,6 +172,7 @@ enum request_next walk_on(struct request *r);
 
 /* stage_route.c: what is left of the windows, for an answer that is not charged */
 void limit_look(struct request *r);
+enum step refuse_credential(struct request *r, const char *reason, const char *message); /* 401 */
 
 /* context.c */
 struct route_cells *context_cells(struct context_rules *crules, const struct route_config *route);

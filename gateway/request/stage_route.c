@@ -117,11 +117,18 @@ enum step stage_identify(struct request *r)
     return STEP_NEXT;
 }
 
+enum step refuse_credential(struct request *r, const char *reason, const char *message)
+{
+    enum step step = reply_problem(r, 401, reason, message, STR_NONE);
+
+    return reply_field(r, HTTP_WWW_AUTHENTICATE, STR("ApiKey realm=\"gateway\""))
+               ? step
+               : reply_out_of_memory(r);
+}
+
 /* The refusal of the identify step, said after the limit has charged it. */
 static enum step refuse_identity(struct request *r)
 {
-    enum step step;
-
     switch (r->identity) {
     case IDENTIFY_OK:
         return STEP_NEXT;
@@ -132,13 +139,9 @@ static enum step refuse_identity(struct request *r)
     case IDENTIFY_INVALID:
         break;
     }
-    step = reply_problem(r, 401, r->who.reason,
-                         r->identity == IDENTIFY_NEEDED ? "This route needs a credential."
-                                                        : "The credential is not valid.",
-                         STR_NONE);
-    if (!reply_field(r, HTTP_WWW_AUTHENTICATE, STR("ApiKey realm=\"gateway\"")))
-        return reply_out_of_memory(r);
-    return step;
+    return refuse_credential(r, r->who.reason,
+                             r->identity == IDENTIFY_NEEDED ? "This route needs a credential."
+                                                            : "The credential is not valid.");
 }
 
 static bool is_exempt(const struct request *r)

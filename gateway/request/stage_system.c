@@ -49,7 +49,7 @@ static enum step own_windows(struct request *r)
 
     if (identify_ask(request_rules_identify(r->crules->rules), &question, r->arena, &r->who) !=
         IDENTIFY_OK)
-        return reply_problem(r, 401, "credential", "The credential is not valid.", STR_NONE);
+        return refuse_credential(r, "credential", "The credential is not valid.");
     if (request_write_limit_status(r->crules->rules, r->context->shared, &r->who.caller, now,
                                    &text))
         body = arena_copy(r->arena, buf_str(&text));
@@ -60,14 +60,25 @@ static enum step own_windows(struct request *r)
 
 /* ---- questions ---- */
 
+/* The main thread may still read it, and has the arena, when the client has left: what lives in the
+ * connection moves, and what the log line needs is made now. */
+static bool leave_connection(struct request *r)
+{
+    r->arrival.peer = arena_copy(r->arena, r->arrival.peer);
+    r->client = STR("unix");
+    if (r->arrival.peer.len > 0)
+        r->client = identify_hide_address(request_rules_identify(r->crules->rules), r->arrival.peer,
+                                          r->arena);
+    return request_keep_head(r) && r->arrival.peer.ptr != NULL && r->client.ptr != NULL;
+}
+
 /* False: out of memory. */
 static bool ask(struct request *r)
 {
     struct request_system *q = &r->system;
     struct str path;
 
-    /* The main thread may still read it when the client has left. */
-    if (!r->arrival.is_admin && !request_keep_head(r))
+    if (!r->arrival.is_admin && !leave_connection(r))
         return false;
     path = system_path(r->path);
     if (path.ptr == NULL)
@@ -85,6 +96,8 @@ static bool ask(struct request *r)
     q->loop = r->context->loop;
     q->body = arena_copy(r->arena, buf_str(&q->text));
     buf_clear(&q->text);
+    if (q->body.ptr == NULL)
+        return false;
     q->request = r;
     request_hold(r);
     r->context->shared->system(r->context->shared->system_arg, q);
