@@ -3,6 +3,8 @@
 # make deps   Debian packages for all targets  make format  clang-format on everything
 # make unit ROOM=http [SAN=address]            make test PHASES="unit vtc"     make fuzz SECONDS=60
 # make install [DESTDIR=] [PREFIX=]            make clean           make k6      k6 scripts
+# make bench  against its peers                make soak MINUTES=10 make big     1 GiB both ways
+# make conformance  the HTTP cache suite; CACHE_TESTS_DIR names a checkout of the newest
 # SAN=address or SAN=thread builds a second tree under build/SAN.
 SHELL   := /bin/bash
 .DEFAULT_GOAL := all
@@ -42,7 +44,8 @@ FUZZERS  := $(wildcard tests/fuzz/*_fuzz.c)
 UNIT_SRC := $(wildcard tests/unit/*/*_test.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 
-.PHONY: all programs run unit objects tidy check layers sizes format-check cppcheck test fuzz format install clean deps k6 k6-types
+.PHONY: all programs run unit objects tidy check layers sizes format-check cppcheck test fuzz format install clean deps k6 k6-types \
+	bench big soak conformance
 .SECONDARY:
 all: $(BUILD)/gateway
 programs: $(BUILD)/gateway $(BUILD)/origin
@@ -118,6 +121,15 @@ fuzz: deps-test
 
 k6:
 	@k6/run.sh
+
+bench: deps-bench programs
+	@node tests/bench/run.mjs
+big: programs
+	@node tests/load/memory.mjs 1024
+soak: programs
+	@node tests/load/soak.mjs $(or $(MINUTES),10)
+conformance: programs
+	@bash tests/phases/conformance.sh
 
 format: deps-check
 	@clang-format -i $(SOURCES) $(HEADERS) $(FUZZERS)

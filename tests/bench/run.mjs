@@ -85,7 +85,8 @@ async function end(child) {
 }
 
 function unit(text) {
-  const [, n, u] = /([\d.]+)(us|ms|s)/.exec(text);
+  const [, n, u] = /([\d.]+)(us|ms|s)/.exec(text) ?? [];
+  if (!u) throw new Error(`wrk says "${text}" where a time was expected`);
   return Number(n) * { us: 1, ms: 1000, s: 1e6 }[u];
 }
 
@@ -96,7 +97,7 @@ function load(port, work) {
   const total = Number(/(\d+) requests in/.exec(out)[1]);
   const other = Number(/Non-2xx or 3xx responses: (\d+)/.exec(out)?.[1] ?? 0);
   const errors = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(out)?.slice(1).map(Number).reduce((a, b) => a + b, 0) ?? 0;
-  return { total, bad: work.refused ? total - other : other, errors, perSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(out)[1]), p99: unit(/99%\s+(\S+)/.exec(out)[1]) };
+  return { total, bad: work.refused ? total - other : other, errors, perSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(out)[1]), p99: unit(/^ +99% +(\S+)/m.exec(out)[1]) };
 }
 
 async function measure(contestant, work, dir) {
