@@ -7,7 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const BYTES_MODE_MOST = 3000; // longer rows are not sent byte by byte
-const SPLIT_MODE_MOST = 200; // pieces
+const SPLIT_MODE_MOST = 60; // pieces
 const MODES = ['whole', 'bytes', 'crlf', 'second', 'tls'];
 
 const substitute = (value, from, to) => {
