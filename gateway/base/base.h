@@ -76,6 +76,11 @@ static inline bool ascii_is_digit(char c)
     return c >= '0' && c <= '9';
 }
 int ascii_hex_value(char c); /* 0..15, or -1 */
+/* Writes the decimal digits, without a NUL; returns how many. */
+#define U64_DIGITS 20 /* UINT64_MAX has twenty */
+size_t u64_write(char to[U64_DIGITS], uint64_t value);
+/* Writes `digits` lower-case hex digits of the value's low end; returns where they end. */
+char *hex_write(char *to, uint64_t value, int digits);
 
 /* ---- buf.c: a growable buffer with a ceiling -------------------------- */
 

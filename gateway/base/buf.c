@@ -88,14 +88,13 @@ bool buf_add_char(struct buf *buf, char c)
 
 bool buf_add_u64(struct buf *buf, uint64_t value)
 {
-    char digits[20]; /* UINT64_MAX has twenty */
-    size_t at = sizeof(digits);
+    char digits[U64_DIGITS];
 
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    return buf_add(buf, digits + at, sizeof(digits) - at);
+    if (!buf->is_broken && buf->room - buf->len >= U64_DIGITS) {
+        buf->len += u64_write(buf->ptr + buf->len, value);
+        return true;
+    }
+    return buf_add(buf, digits, u64_write(digits, value));
 }
 
 static bool add_formatted(struct buf *buf, const char *format, va_list args)
@@ -189,7 +188,20 @@ static bool is_plain(unsigned char c)
 bool buf_add_json(struct buf *buf, struct str s)
 {
     const unsigned char *bytes = (const unsigned char *)s.ptr;
+    size_t plain = 0;
 
+    while (plain < s.len && is_plain(bytes[plain]))
+        plain++;
+    if (plain == s.len && !buf->is_broken && buf->room - buf->len >= s.len + 2) {
+        char *to = buf->ptr + buf->len; /* the usual text, in one piece */
+
+        *to++ = '"';
+        if (s.len > 0)
+            memcpy(to, s.ptr, s.len);
+        to[s.len] = '"';
+        buf->len += s.len + 2;
+        return true;
+    }
     buf_add_char(buf, '"');
     for (size_t i = 0; i < s.len;) {
         size_t start = i;

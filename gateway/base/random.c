@@ -47,13 +47,6 @@ uint64_t random_u64(void)
     return result;
 }
 
-static char *write_hex(char *out, uint64_t value, int digits)
-{
-    for (int shift = (digits - 1) * 4; shift >= 0; shift -= 4)
-        *out++ = "0123456789abcdef"[(value >> shift) & 15];
-    return out;
-}
-
 /* RFC 9562, section 6.2, method 3: the twelve bits behind the milliseconds hold
  * the fraction of one, so ids of one millisecond still sort by time. */
 void uuid7_write(char out[37], int64_t wall_us)
@@ -63,14 +56,14 @@ void uuid7_write(char out[37], int64_t wall_us)
     uint64_t fraction = us % 1000 * 4096 / 1000;
     uint64_t noise = random_u64();
 
-    out = write_hex(out, ms >> 16 & 0xffffffffU, 8);
+    out = hex_write(out, ms >> 16 & 0xffffffffU, 8);
     *out++ = '-';
-    out = write_hex(out, ms & 0xffff, 4);
+    out = hex_write(out, ms & 0xffff, 4);
     *out++ = '-';
-    out = write_hex(out, 0x7000 | fraction, 4);
+    out = hex_write(out, 0x7000 | fraction, 4);
     *out++ = '-';
-    out = write_hex(out, 0x8000 | (noise >> 48 & 0x3fff), 4);
+    out = hex_write(out, 0x8000 | (noise >> 48 & 0x3fff), 4);
     *out++ = '-';
-    out = write_hex(out, noise & 0xffffffffffffU, 12);
+    out = hex_write(out, noise & 0xffffffffffffU, 12);
     *out = '\0';
 }

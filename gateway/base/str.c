@@ -152,3 +152,30 @@ int ascii_hex_value(char c)
     c = ascii_lower(c);
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
+
+/* Two digits at a time, from the end: half the divisions, and the place is known beforehand. */
+size_t u64_write(char to[U64_DIGITS], uint64_t value)
+{
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930"
+                                "31323334353637383940414243444546474849505152535455565758596061"
+                                "62636465666768697071727374757677787980818283848586878889909192"
+                                "93949596979899";
+    size_t len = 1, at;
+
+    for (uint64_t left = value; left >= 10; left /= 100)
+        len += left >= 100 ? 2 : 1;
+    for (at = len; value >= 10; value /= 100) {
+        at -= 2;
+        memcpy(to + at, pairs + value % 100 * 2, 2);
+    }
+    if (at > 0)
+        to[0] = (char)('0' + value);
+    return len;
+}
+
+char *hex_write(char *to, uint64_t value, int digits)
+{
+    for (int shift = (digits - 1) * 4; shift >= 0; shift -= 4)
+        *to++ = "0123456789abcdef"[(value >> shift) & 15];
+    return to;
+}

@@ -11,18 +11,41 @@
 
 static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
 
+/* Four numbers of at most three digits, none with a zero in front, as inet_pton() wants them; by
+ * hand because every request has its client's address read. */
+static bool ipv4_parse(struct str text, uint8_t out[4])
+{
+    size_t at = 0;
+
+    for (int part = 0; part < 4; part++) {
+        unsigned value = 0;
+        size_t start;
+
+        if (part > 0 && (at == text.len || text.ptr[at++] != '.'))
+            return false;
+        start = at;
+        while (at < text.len && ascii_is_digit(text.ptr[at]) && at - start < 3)
+            value = value * 10 + (unsigned)(text.ptr[at++] - '0');
+        if (at == start || value > 255 || (text.ptr[start] == '0' && at - start > 1))
+            return false;
+        out[part] = (uint8_t)value;
+    }
+    return at == text.len;
+}
+
 bool address_parse(struct str text, uint8_t out[16])
 {
     char copy[INET6_ADDRSTRLEN];
 
     if (text.len == 0 || text.len >= sizeof(copy) || memchr(text.ptr, '\0', text.len) != NULL)
         return false;
+    if (str_find(text, ':') == text.len) {
+        memcpy(out, mapped_prefix, sizeof(mapped_prefix));
+        return ipv4_parse(text, out + sizeof(mapped_prefix));
+    }
     memcpy(copy, text.ptr, text.len);
     copy[text.len] = '\0';
-    if (inet_pton(AF_INET6, copy, out) == 1)
-        return true;
-    memcpy(out, mapped_prefix, sizeof(mapped_prefix));
-    return inet_pton(AF_INET, copy, out + sizeof(mapped_prefix)) == 1;
+    return inet_pton(AF_INET6, copy, out) == 1;
 }
 
 static void clear_rest(struct cidr *block)

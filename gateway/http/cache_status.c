@@ -37,11 +37,15 @@ bool http_cache_status_write(struct buf *out, const struct http_cache_status *st
     if (!status->hit && status->fwd != NULL) { /* the two exclude each other (§2.2) */
         buf_add_str(out, STR("; fwd="));
         add_word(out, str_of(status->fwd));
-        if (status->fwd_status != 0)
-            buf_addf(out, "; fwd-status=%d", status->fwd_status);
+        if (status->fwd_status > 0) {
+            buf_add_str(out, STR("; fwd-status="));
+            buf_add_u64(out, (uint64_t)status->fwd_status);
+        }
     }
-    if (status->has_ttl)
-        buf_addf(out, "; ttl=%" PRId64, status->ttl_s);
+    if (status->has_ttl) {
+        buf_add_str(out, status->ttl_s < 0 ? STR("; ttl=-") : STR("; ttl="));
+        buf_add_u64(out, status->ttl_s < 0 ? 0 - (uint64_t)status->ttl_s : (uint64_t)status->ttl_s);
+    }
     if (!status->hit && status->stored)
         buf_add_str(out, STR("; stored"));
     if (!status->hit && status->collapsed)

@@ -82,7 +82,11 @@ enum http_condition http_evaluate(const struct http_fields *request,
     if (http_fields_count_of(request, HTTP_IF_NONE_MATCH) > 0)
         return is_none_match(request, stored->etag) ? HTTP_COND_NONE : HTTP_COND_NOT_MODIFIED;
 
-    int64_t since_s = http_date_parse(http_only_line(request, HTTP_IF_MODIFIED_SINCE), now_s);
+    struct str since = http_only_line(request, HTTP_IF_MODIFIED_SINCE);
+
+    if (since.ptr == NULL)
+        return HTTP_COND_NONE;
+    int64_t since_s = http_date_parse(since, now_s);
     int64_t changed_s =
         stored->last_modified_s != HTTP_NO_TIME ? stored->last_modified_s : stored->date_s;
     if (since_s == HTTP_NO_TIME || changed_s == HTTP_NO_TIME)

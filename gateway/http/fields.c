@@ -155,6 +155,11 @@ bool http_fields_add(struct http_fields *fields, struct str name, struct str val
     return add(fields, http_name_of(name), name, value);
 }
 
+bool http_fields_add_field(struct http_fields *fields, const struct http_field *field)
+{
+    return add(fields, field->id, field->name, field->value);
+}
+
 bool http_fields_add_id(struct http_fields *fields, enum http_name id, struct str value)
 {
     CHECK(id != HTTP_OTHER);

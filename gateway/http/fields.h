@@ -68,6 +68,8 @@ bool http_fields_init(struct http_fields *fields, struct arena *arena, uint32_t 
 /* Appends; name and value are borrowed. False: out of memory. */
 bool http_fields_add(struct http_fields *fields, struct str name, struct str value) MUST_USE;
 bool http_fields_add_id(struct http_fields *fields, enum http_name id, struct str value) MUST_USE;
+/* Appends a field of another list as it is. */
+bool http_fields_add_field(struct http_fields *fields, const struct http_field *field) MUST_USE;
 /* The first one's value, or STR_NONE (ptr NULL) when absent; an empty value has a ptr. */
 struct str http_fields_get(const struct http_fields *fields, enum http_name id);
 /* By any name, case-insensitive. */

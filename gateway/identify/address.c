@@ -29,8 +29,8 @@ static struct str plain(struct str address)
     uint8_t bytes[16];
     size_t dot = str_find(address, '.');
 
-    if (dot == address.len || !address_parse(address, bytes) ||
-        memcmp(bytes, mapped, sizeof(mapped)) != 0)
+    if (dot == address.len || str_find(address, ':') == address.len ||
+        !address_parse(address, bytes) || memcmp(bytes, mapped, sizeof(mapped)) != 0)
         return address;
     while (dot > 0 && address.ptr[dot - 1] != ':')
         dot--;
@@ -45,6 +45,8 @@ struct str address_of_client(const struct identify *identify, const struct http_
     *peer_is_trusted = false;
     if (is_unix(peer))
         return str_at(UNIX, sizeof(UNIX) - 1);
+    if (identify->config->server.trusted_proxies.count == 0)
+        return plain(peer);
     *peer_is_trusted = is_trusted(arg, peer);
     if (!*peer_is_trusted)
         return plain(peer);
@@ -80,6 +82,19 @@ static struct hash128 address_hash(const struct identify *identify, struct str a
     return hash_sip128(&identify->secret, str_at(text, len + 1));
 }
 
+/* "ip:" and sixteen hex digits; ptr NULL when out of memory. */
+static struct str hash_name(uint64_t hash, struct arena *arena)
+{
+    enum { PREFIX = 3, DIGITS = 16 };
+    char *name = arena_take(arena, PREFIX + DIGITS + 1);
+
+    if (name == NULL)
+        return STR_NONE;
+    memcpy(name, "ip:", PREFIX);
+    *hex_write(name + PREFIX, hash, DIGITS) = '\0';
+    return str_at(name, PREFIX + DIGITS);
+}
+
 void address_caller(const struct identify *identify, struct str address, struct arena *arena,
                     struct caller *caller)
 {
@@ -89,7 +104,7 @@ void address_caller(const struct identify *identify, struct str address, struct 
         .kind = CALLER_IP,
         .id = address,
         .hash = hash,
-        .name = arena_printf(arena, "ip:%016" PRIx64, hash.lo),
+        .name = hash_name(hash.lo, arena),
         .tier = identify->default_tier,
     };
     if (caller->name.ptr == NULL)
@@ -99,5 +114,5 @@ void address_caller(const struct identify *identify, struct str address, struct 
 struct str identify_hide_address(const struct identify *identify, struct str address,
                                  struct arena *arena)
 {
-    return arena_printf(arena, "ip:%016" PRIx64, address_hash(identify, address).lo);
+    return hash_name(address_hash(identify, address).lo, arena);
 }

@@ -74,62 +74,81 @@ uint64_t limit_retry_after_s(const struct limit_state *state, double jitter, dou
     return wait_s;
 }
 
-static bool write_name(struct buf *out, struct str name, bool is_first)
+/* What one window takes at most: each byte of its name may be escaped; then three numbers. */
+static size_t member_bytes(struct str name)
 {
-    bool ok = (is_first || buf_add(out, ", ", 2)) && buf_add_char(out, '"');
+    return 2 * name.len + 3 * U64_DIGITS + sizeof(", \"\";q=;w=;gw-burst=");
+}
 
-    for (size_t i = 0; i < name.len && ok; i++) {
+static char *put(char *to, struct str text)
+{
+    memcpy(to, text.ptr, text.len);
+    return to + text.len;
+}
+
+static char *put_name(char *to, struct str name, bool is_first)
+{
+    if (!is_first)
+        to = put(to, STR(", "));
+    *to++ = '"';
+    for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
 
         if (c == '"' || c == '\\')
-            ok = buf_add_char(out, '\\');
-        if (c < 0x20 || c > 0x7e) /* sf-strings are printable ASCII */
-            c = '?';
-        ok = ok && buf_add_char(out, c);
+            *to++ = '\\';
+        *to++ = (char)(c < 0x20 || c > 0x7e ? '?' : c); /* sf-strings are printable ASCII */
     }
-    return ok && buf_add_char(out, '"');
+    *to++ = '"';
+    return to;
 }
 
-static bool write_number(struct buf *out, const char *parameter, uint64_t value)
+static char *put_number(char *to, struct str parameter, uint64_t value)
 {
-    return buf_add_str(out, str_of(parameter)) &&
-           buf_add_u64(out, value < SF_MOST ? value : SF_MOST);
+    to = put(to, parameter);
+    return to + u64_write(to, value < SF_MOST ? value : SF_MOST);
 }
 
 bool limit_write_policy(struct buf *out, const struct limit_state *state)
 {
-    bool ok = true;
-
-    for (uint32_t i = 0; i < state->count && ok; i++) {
+    for (uint32_t i = 0; i < state->count; i++) {
         const struct window_config *window = state->windows[i].window;
+        struct str name = limit_period_name(window);
         uint64_t period_s = seconds_up((uint64_t)window->period_ms * 1000);
+        char *to;
 
-        ok = write_name(out, limit_period_name(window), i == 0) &&
-             write_number(out, ";q=", window->limit) &&
-             write_number(out, ";w=", period_s > 0 ? period_s : 1);
-        if (ok && window->kind == WINDOW_BUCKET)
-            ok = write_number(out, ";gw-burst=", window->burst > 0 ? window->burst : window->limit);
+        if (!buf_reserve(out, member_bytes(name)))
+            return false;
+        to = put_name(out->ptr + out->len, name, i == 0);
+        to = put_number(to, STR(";q="), window->limit);
+        to = put_number(to, STR(";w="), period_s > 0 ? period_s : 1);
+        if (window->kind == WINDOW_BUCKET)
+            to = put_number(to, STR(";gw-burst="),
+                            window->burst > 0 ? window->burst : window->limit);
+        out->len = (size_t)(to - out->ptr);
     }
-    return ok;
+    return true;
 }
 
 /* t says when there is more: with nothing left that is when the next request is allowed, which in a
  * sliding window comes after its end. */
 bool limit_write_ratelimit(struct buf *out, const struct limit_state *state)
 {
-    bool ok = true;
-
-    for (uint32_t i = 0; i < state->count && ok; i++) {
+    for (uint32_t i = 0; i < state->count; i++) {
         const struct limit_window *it = &state->windows[i];
+        struct str name = limit_period_name(it->window);
         uint64_t more_us = it->remaining == 0 ? it->next_us : it->reset_us;
+        char *to;
 
         if (it->refuses)
             more_us = it->retry_us;
-        ok = write_name(out, limit_period_name(it->window), i == 0) &&
-             write_number(out, ";r=", it->remaining) &&
-             write_number(out, ";t=", seconds_up(more_us));
+        if (!buf_reserve(out, member_bytes(name)))
+            return false;
+        to = put_name(out->ptr + out->len, name, i == 0);
+        to = put_number(to, STR(";r="), it->remaining);
+        to = put_number(to, STR(";t="), seconds_up(more_us));
+        out->len = (size_t)(to - out->ptr);
     }
-    return ok;
+    return true;
 }
 
 struct str limit_period_name(const struct window_config *window)

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -207,6 +208,22 @@ static void hex_digits(void **state)
     assert_int_equal(ascii_hex_value('\0'), -1);
 }
 
+static void decimal_digits_at_every_border(void **state)
+{
+    (void)state;
+    for (uint64_t power = 1; power < UINT64_MAX / 10; power *= 10) {
+        const uint64_t values[] = {power - 1, power, power + 1, power * 9 + 9};
+
+        for (size_t i = 0; i < COUNT_OF(values); i++) {
+            char got[U64_DIGITS], want[U64_DIGITS + 1];
+            int len = snprintf(want, sizeof(want), "%" PRIu64, values[i]);
+
+            if (!str_eq(str_at(got, u64_write(got, values[i])), str_at(want, (size_t)len)))
+                fail_msg("%s is written otherwise", want);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +231,7 @@ int main(void)
         cmocka_unit_test(trimming_and_cutting),           cmocka_unit_test(splitting_of_every_form),
         cmocka_unit_test(numbers_of_every_form),          cmocka_unit_test(globs_of_every_form),
         cmocka_unit_test(globs_meant_to_be_slow_are_not), cmocka_unit_test(hex_digits),
+        cmocka_unit_test(decimal_digits_at_every_border),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  * sanitizers it takes longer, so the bound there is a generous one. */
 #include "config_fixture.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -136,6 +137,33 @@ static void blocks_of_addresses(void **state)
     }
 }
 
+/* The reader by hand against the library's. */
+static void addresses_are_read_as_the_library_does(void **state)
+{
+    static const char *const forms[] = {
+        "0.0.0.0",   "255.255.255.255", "192.0.2.1", "1.2.3.4",    "01.2.3.4",       "1.2.3.00",
+        "1.2.3",     "1.2.3.4.5",       "1..3.4",    ".1.2.3.4",   "1.2.3.4.",       "256.1.1.1",
+        "1.2.3.256", "1.2.3.1000",      "1.2.3.-4",  " 1.2.3.4",   "1.2.3.4 ",       "1.2.3.a",
+        "0x1.2.3.4", "16909060",        "1.2.3.0",   "100.10.1.0", "1.2.3.0004",     "a",
+        "::1",       "2001:db8::1",     "::1.2.3.4", ":1.2.3.4",   "::ffff:1.2.3.4",
+    };
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(forms); i++) {
+        uint8_t got[16], want[16];
+        bool is_one = inet_pton(AF_INET6, forms[i], want) == 1;
+
+        if (!is_one) {
+            memcpy(want, mapped, sizeof(mapped));
+            is_one = inet_pton(AF_INET, forms[i], want + sizeof(mapped)) == 1;
+        }
+        if (address_parse(str_of(forms[i]), got) != is_one ||
+            (is_one && memcmp(got, want, sizeof(got)) != 0))
+            fail_msg("%s", forms[i]);
+    }
+}
+
 static const struct {
     const char *text;
     int64_t want_ms; /* -1: not one */
@@ -202,9 +230,13 @@ static void cores_are_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files_that_cannot_be_read), cmocka_unit_test(ten_thousand_routes),
-        cmocka_unit_test(blocks_of_addresses),       cmocka_unit_test(durations_of_every_form),
-        cmocka_unit_test(moments_of_every_form),     cmocka_unit_test(cores_are_counted),
+        cmocka_unit_test(files_that_cannot_be_read),
+        cmocka_unit_test(ten_thousand_routes),
+        cmocka_unit_test(blocks_of_addresses),
+        cmocka_unit_test(durations_of_every_form),
+        cmocka_unit_test(addresses_are_read_as_the_library_does),
+        cmocka_unit_test(moments_of_every_form),
+        cmocka_unit_test(cores_are_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
