@@ -112,7 +112,7 @@ static void send_all(struct fleet *fleet, post_fn *fn, struct request_rules *rul
                      struct server_tls *tls)
 {
     for (uint32_t i = 0; i < fleet->count; i++)
-        if (!worker_send(fleet->workers[i], fn, rules, tls))
+        if (fleet->workers[i]->is_started && !worker_send(fleet->workers[i], fn, rules, tls))
             log_line(LOG_ERROR, "out of memory: worker %u did not get its order", i);
 }
 
@@ -128,8 +128,8 @@ void fleet_stop_accepting(struct fleet *fleet)
 
 bool fleet_is_empty(struct fleet *fleet)
 {
-    for (uint32_t i = 0; i < fleet->count; i++)
-        if (!atomic_load(&fleet->workers[i]->is_empty))
+    for (uint32_t i = 0; i < fleet->count; i++) /* one that could not be started has nothing */
+        if (fleet->workers[i]->is_started && !atomic_load(&fleet->workers[i]->is_empty))
             return false;
     return true;
 }
