@@ -2,6 +2,8 @@
  *
  * Held: what is accepted holds only bytes of names and addresses; host and port written
  * again are read the same; the host lies at the input's start. */
+#include "http/http.h"
+
 #include "message_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

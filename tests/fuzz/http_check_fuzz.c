@@ -3,6 +3,8 @@
  * Held: a sound head has no control byte, one Host at most, one framing field at most
  * under any reading of '_' and '.', a plain target; what is learned lies within the
  * input; a refused head leaves all but version and persistence alone. */
+#include "http/http.h"
+
 #include "message_input.h"
 
 static const struct http_limits limits = {

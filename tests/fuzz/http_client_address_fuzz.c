@@ -4,6 +4,8 @@
  * lists to which a trusted proxy has appended his address. Held: the answer is the peer
  * or a clean address within the input; behind an honest proxy it is always what that
  * proxy wrote. */
+#include "http/http.h"
+
 #include "message_input.h"
 
 #include <arpa/inet.h>

@@ -3,6 +3,8 @@
  * Held for three kinds of peers: what goes on passes the validator again, holds no
  * hop-by-hop field and each of our own once; the next gateway, reading X-Forwarded-For or
  * Forwarded, finds the address that we saw. Answers keep no field of ours or of one hop. */
+#include "http/http.h"
+
 #include "message_input.h"
 
 static const struct http_limits limits = {

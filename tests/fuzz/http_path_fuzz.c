@@ -2,6 +2,8 @@
  *
  * Held: the normal path starts with '/', has no empty and no dot segment, no NUL, no
  * escape of an unreserved octet and none in lower case; it is never longer. */
+#include "http/http.h"
+
 #include "message_input.h"
 
 static void check_segments(struct str path)
