@@ -124,6 +124,9 @@ struct http_target http_split_target(struct str origin_form);
 /* Does the normalised path hold %2F or %5C (or a ';' parameter that hides a dot segment)? Refused
  * with 400 where auth is identity. */
 bool http_path_is_ambiguous(struct str normal);
+/* A segment such as "..;x": a dot segment for servers that cut parameters first. Refused with 400
+ * on every route. */
+bool http_path_hides_dots(struct str normal);
 
 /* ---- the next hop: forward.c ---- */
 struct http_peer {

@@ -132,9 +132,18 @@ static bool hides_dots(struct str segment)
            (str_starts(rest, STR(";")) || http_starts_folded(rest, STR("%3B")));
 }
 
-bool http_path_is_ambiguous(struct str normal)
+bool http_path_hides_dots(struct str normal)
 {
     struct str rest = normal, segment;
+
+    while (str_split(&rest, '/', &segment))
+        if (hides_dots(segment))
+            return true;
+    return false;
+}
+
+bool http_path_is_ambiguous(struct str normal)
+{
 
     for (size_t i = 0; i + 2 < normal.len; i++) {
         struct str escape = str_at(normal.ptr + i, 3);
@@ -142,8 +151,5 @@ bool http_path_is_ambiguous(struct str normal)
         if (escape.ptr[0] == '%' && (str_ieq(escape, STR("%2F")) || str_ieq(escape, STR("%5C"))))
             return true;
     }
-    while (str_split(&rest, '/', &segment))
-        if (hides_dots(segment))
-            return true;
-    return str_find(normal, '\\') < normal.len;
+    return http_path_hides_dots(normal) || str_find(normal, '\\') < normal.len;
 }

@@ -39,7 +39,8 @@ enum step stage_route(struct request *r)
     }
     r->route = r->match.route;
     r->cells = context_cells(r->crules, r->route);
-    if (r->route->auth == AUTH_IDENTITY && http_path_is_ambiguous(r->path)) {
+    if (http_path_hides_dots(r->path) ||
+        (r->route->auth == AUTH_IDENTITY && http_path_is_ambiguous(r->path))) {
         struct str slug = STR("path_confusion");
 
         count_series(r->context, M_REJECTED, 1, &slug);
