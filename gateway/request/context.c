@@ -75,17 +75,21 @@ struct request_context *request_context_new(struct loop *loop, struct request_sh
     context->pool = pool;
     context->sheet = sheet;
     context->line = buf_new(16 * 1024);
+    context->text = buf_new(16 * 1024);
     context->in_flight = metrics_cell(sheet, M_REQUESTS_IN_FLIGHT);
     context->collapsed = metrics_cell(sheet, M_CACHE_COLLAPSED);
     context->decision = metrics_cell(sheet, M_RATE_LIMIT_DECISION);
     return context;
 }
 
-static void cells_free(struct route_cells *cells)
+static void cells_free(struct route_cells *cells, uint32_t tiers)
 {
     for (size_t i = 0; i < METHOD_LABELS; i++)
         free((void *)cells->requests[i]);
     free((void *)cells->limit_hits);
+    for (uint32_t i = 0; cells->policies != NULL && i < tiers * 2; i++)
+        free((void *)(uintptr_t)cells->policies[i].ptr);
+    free(cells->policies);
 }
 
 static void crules_release(struct context_rules **crules)
@@ -96,7 +100,7 @@ static void crules_release(struct context_rules **crules)
     if (old == NULL || --old->references > 0)
         return;
     for (uint32_t i = 0; old->routes != NULL && i <= old->config->route_count; i++)
-        cells_free(&old->routes[i]);
+        cells_free(&old->routes[i], old->config->tier_count);
     free(old->routes);
     request_rules_release(&old->rules);
     free(old);
@@ -118,6 +122,7 @@ void request_context_free(struct request_context **context)
     }
     crules_release(&old->now);
     buf_free(&old->line);
+    buf_free(&old->text);
     free(old);
 }
 
@@ -183,7 +188,7 @@ static struct request *spare_or_new(struct request_context *context)
 
         context->spares = r->next_spare;
         context->spare_count--;
-        memset(r, 0, sizeof(*r));
+        memset(r, 0, offsetof(struct request, match));
         r->arena = arena;
         return r;
     }

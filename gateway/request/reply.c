@@ -13,14 +13,22 @@ bool reply_field(struct request *r, enum http_name name, struct str value)
 
 struct str reply_number(struct request *r, uint64_t value)
 {
-    char text[24];
-    size_t at = sizeof(text);
+    char *text = arena_take(r->arena, U64_DIGITS);
 
-    do {
-        text[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    return arena_copy(r->arena, str_at(text + at, sizeof(text) - at));
+    return text != NULL ? str_at(text, u64_write(text, value)) : STR_NONE;
+}
+
+struct buf *reply_draft(struct request *r)
+{
+    buf_clear(&r->context->text);
+    return &r->context->text;
+}
+
+struct str reply_keep(struct request *r)
+{
+    const struct buf *text = &r->context->text;
+
+    return text->is_broken ? STR_NONE : arena_copy(r->arena, buf_str(text));
 }
 
 static struct str shown_status(enum cache_status status)
@@ -56,18 +64,14 @@ static bool add_cache_fields(struct request *r)
         .fwd_status = c->fwd_status,
         .detail = c->detail,
     };
-    struct buf text = buf_new(256);
-    bool ok;
 
     if (c->entry != NULL && c->status != CACHE_EXPIRED) {
         status.has_ttl = true;
         status.ttl_s = cache_entry_ttl_s(c->entry, loop_now_us(r->context->loop));
     }
-    ok = http_cache_status_write(&text, &status) &&
-         reply_field(r, HTTP_X_CACHE_STATUS, shown_status(c->status)) &&
-         reply_field(r, HTTP_CACHE_STATUS, arena_copy(r->arena, buf_str(&text)));
-    buf_free(&text);
-    return ok;
+    return http_cache_status_write(reply_draft(r), &status) &&
+           reply_field(r, HTTP_X_CACHE_STATUS, shown_status(c->status)) &&
+           reply_field(r, HTTP_CACHE_STATUS, reply_keep(r));
 }
 
 bool reply_common(struct request *r)
@@ -138,14 +142,12 @@ enum step reply_problem(struct request *r, int status, const char *reason, const
         .request_id = r->id,
         .extra = extra,
     };
-    struct buf text = buf_new(16 * 1024);
     struct str body = STR_NONE;
 
     start_over(r, status);
     r->reason = reason;
-    if (http_problem_write(&text, &problem, as_problem))
-        body = arena_copy(r->arena, buf_str(&text));
-    buf_free(&text);
+    if (http_problem_write(reply_draft(r), &problem, as_problem))
+        body = reply_keep(r);
     if (!http_fields_add(&r->out, STR("X-Content-Type-Options"), STR("nosniff")))
         return reply_out_of_memory(r);
     return finish_text(r, as_problem ? STR("application/problem+json") : STR("application/json"),
@@ -167,9 +169,8 @@ static bool add_entry_fields(struct request *r, const struct cache_meta *meta, b
 
         if (!whole && is_about_the_body(field->id))
             continue;
-        if (!http_fields_add(&r->out, field->name, field->value))
+        if (!http_fields_add_field(&r->out, field))
             return false;
-        r->out.at[r->out.count - 1].id = field->id;
     }
     return true;
 }
@@ -235,13 +236,9 @@ enum step reply_reader(struct request *r)
     const struct fill_head *head = fill_reader_head(r->reader);
 
     start_over(r, head->status);
-    for (uint32_t i = 0; i < head->fields->count; i++) {
-        const struct http_field *field = &head->fields->at[i];
-
-        if (!http_fields_add(&r->out, field->name, field->value))
+    for (uint32_t i = 0; i < head->fields->count; i++)
+        if (!http_fields_add_field(&r->out, &head->fields->at[i]))
             return reply_out_of_memory(r);
-        r->out.at[r->out.count - 1].id = field->id;
-    }
     if (!reply_common(r))
         return reply_out_of_memory(r);
     r->answer.has_length = head->has_length;

@@ -2,6 +2,8 @@
  * draft-ietf-httpapi-ratelimit-headers). Worker's thread. */
 #include "request/request_priv.h"
 
+#include <stdlib.h>
+
 /* Whole seconds until, rounded up: a client that waits so long is never early. */
 static uint64_t seconds_up(uint64_t us)
 {
@@ -30,17 +32,36 @@ static bool add_reported(struct request *r, uint64_t wait_s)
            reply_field(r, HTTP_X_RATELIMIT_RESET, reply_number(r, reset_s));
 }
 
+/* It names windows and no counts, so it is the same for every answer to one tier on one route, but
+ * for whether the route's own windows were asked. Written once, kept with the route's cells. */
+static struct str policy_of(struct request *r)
+{
+    const struct tier_config *tier = r->who.caller.tier;
+    struct route_cells *cells = r->cells;
+    size_t slot = (size_t)(tier - r->config->tiers) * 2 + (r->limits.count > tier->windows.count);
+    struct str text;
+    char *kept;
+
+    if (cells->policies != NULL && cells->policies[slot].ptr != NULL)
+        return cells->policies[slot];
+    if (!limit_write_policy(reply_draft(r), &r->limits))
+        return STR_NONE;
+    text = reply_keep(r);
+    if (cells->policies == NULL)
+        cells->policies = calloc((size_t)r->config->tier_count * 2, sizeof(*cells->policies));
+    kept = cells->policies != NULL && text.len > 0 ? malloc(text.len) : NULL;
+    if (kept == NULL)
+        return text;
+    memcpy(kept, text.ptr, text.len);
+    cells->policies[slot] = str_at(kept, text.len);
+    return cells->policies[slot];
+}
+
 static bool add_ietf(struct request *r)
 {
-    struct buf text = buf_new(1024);
-    bool ok = limit_write_policy(&text, &r->limits) &&
-              reply_field(r, HTTP_RATELIMIT_POLICY, arena_copy(r->arena, buf_str(&text)));
-
-    buf_clear(&text);
-    ok = ok && limit_write_ratelimit(&text, &r->limits) &&
-         reply_field(r, HTTP_RATELIMIT, arena_copy(r->arena, buf_str(&text)));
-    buf_free(&text);
-    return ok;
+    return reply_field(r, HTTP_RATELIMIT_POLICY, policy_of(r)) &&
+           limit_write_ratelimit(reply_draft(r), &r->limits) &&
+           reply_field(r, HTTP_RATELIMIT, reply_keep(r));
 }
 
 bool reply_limit_fields(struct request *r)
@@ -56,20 +77,30 @@ enum step reply_limited(struct request *r)
     const struct limit_window *window = &r->limits.windows[r->limits.worst];
     struct str period = limit_period_name(window->window);
     struct str tier = r->who.caller.tier->name;
-    struct buf extra = buf_new(2048);
-    struct str message, members = STR_NONE;
+    struct buf *text = reply_draft(r);
+    struct str message, members;
 
     r->wait_s = retry_after_s(r);
-    message = arena_printf(
-        r->arena, "Limit of %" PRIu64 " requests per %.*s is used up; try again in %" PRIu64 " s.",
-        window->limit, STR_ARG(period), r->wait_s);
-    if (buf_addf(&extra, "\"limit\":%" PRIu64 ",\"period\":", window->limit) &&
-        buf_add_json(&extra, period) &&
-        buf_addf(&extra, ",\"reset_time\":%" PRIu64 ",\"retry_after\":%" PRIu64 ",\"tier\":",
-                 (uint64_t)(loop_wall_us(r->context->loop) / 1000000) + r->wait_s, r->wait_s) &&
-        buf_add_json(&extra, tier))
-        members = arena_copy(r->arena, buf_str(&extra));
-    buf_free(&extra);
+    buf_add_str(text, STR("Limit of "));
+    buf_add_u64(text, window->limit);
+    buf_add_str(text, STR(" requests per "));
+    buf_add_str(text, period);
+    buf_add_str(text, STR(" is used up; try again in "));
+    buf_add_u64(text, r->wait_s);
+    buf_add_str(text, STR(" s."));
+    message = reply_keep(r);
+    text = reply_draft(r);
+    buf_add_str(text, STR("\"limit\":"));
+    buf_add_u64(text, window->limit);
+    buf_add_str(text, STR(",\"period\":"));
+    buf_add_json(text, period);
+    buf_add_str(text, STR(",\"reset_time\":"));
+    buf_add_u64(text, (uint64_t)(loop_wall_us(r->context->loop) / 1000000) + r->wait_s);
+    buf_add_str(text, STR(",\"retry_after\":"));
+    buf_add_u64(text, r->wait_s);
+    buf_add_str(text, STR(",\"tier\":"));
+    buf_add_json(text, tier);
+    members = reply_keep(r);
     if (members.ptr == NULL || message.ptr == NULL)
         return reply_out_of_memory(r);
     return reply_problem(r, 429, "rate_limited", message.ptr, members);

@@ -44,6 +44,7 @@ struct route_cells {
     struct cell *duration, *bytes, *upstream_duration;
     struct cell *cache[CACHE_STATUSES];
     struct cell **limit_hits; /* [caller kind * tiers + tier] */
+    struct str *policies;     /* RateLimit-Policy, owned: [tier * 2 + 1 with the route's windows] */
 };
 /* A snapshot as one worker uses it; counted by its requests, on that worker's thread. */
 struct context_rules {
@@ -64,6 +65,7 @@ struct request_context {
     struct request *orphans; /* whose fetch goes on though their client has left */
     bool is_aborting;        /* no fetch may go on for others any more */
     struct buf line;         /* of the access log, reused */
+    struct buf text;         /* one part of an answer while it is written, reused */
     struct cell *in_flight, *collapsed, *decision;
 };
 
@@ -139,13 +141,11 @@ struct request {
     uint32_t step;
     const struct walk *walk;
 
-    struct route_match match;
     const struct route_config *route;
     struct route_cells *cells;
     struct identify_answer who;
     bool is_known, is_limited;
     enum identify_result identity;
-    struct limit_state limits;
     bool is_refused_by_limit;
     uint64_t wait_s; /* Retry-After of the refusal */
     struct lookup cache;
@@ -159,6 +159,11 @@ struct request {
     struct http_fields out;
     struct request_answer answer;
     const char *reason; /* static slug for the log, or NULL */
+
+    /* Large, and written by their step before anybody reads them: from here on a recycled
+     * request is not zeroed. */
+    struct route_match match;
+    struct limit_state limits;
 };
 
 /* stages.c */
@@ -191,6 +196,10 @@ enum step reply_out_of_memory(struct request *r);
 bool reply_field(struct request *r, enum http_name name, struct str value);
 bool reply_common(struct request *r);
 struct str reply_number(struct request *r, uint64_t value);
+/* A place to write one part of the answer, empty; until the next call for any request. */
+struct buf *reply_draft(struct request *r);
+/* What was written there, in the arena, with a NUL behind it; ptr NULL when it did not fit. */
+struct str reply_keep(struct request *r);
 
 /* reply_limit.c */
 bool reply_limit_fields(struct request *r);
