@@ -163,7 +163,8 @@ enum flight_role {
 enum flight_outcome {
     FLIGHT_READ,  /* *reader is attached to the leader's fill (the follower's, to detach) */
     FLIGHT_RETRY, /* look up again: the entry is fresh now, or the leader failed */
-    FLIGHT_GO     /* the answer is not for sharing: fetch for yourself */
+    FLIGHT_GO,    /* the answer is not for sharing: fetch for yourself */
+    FLIGHT_FAILED /* the leader could not reach the upstream: what is stale may do */
 };
 /* A follower's place in the queue; embedded in the request, which may be freed right after
  * flight_leave(). */

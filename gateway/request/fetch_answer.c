@@ -262,7 +262,7 @@ void fetch_on_failure(struct request *r)
     struct str message;
 
     count_series(r->context, M_ERRORS, COUNT_OF(values), values);
-    fetch_close_flight(r, FLIGHT_GO, false);
+    fetch_close_flight(r, FLIGHT_FAILED, false);
     if (lookup_serves_stale(r, r->cache.entry != NULL
                                    ? cache_entry_meta(r->cache.entry)->stale_if_unreachable_s
                                    : 0)) {

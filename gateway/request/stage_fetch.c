@@ -326,6 +326,11 @@ static enum step follow(struct request *r)
             return STEP_LOOKUP;
         }
         break;
+    case FLIGHT_FAILED: /* one attempt is enough for all who have something to show */
+        if (c->entry != NULL &&
+            lookup_serves_stale(r, cache_entry_meta(c->entry)->stale_if_unreachable_s))
+            return reply_entry(r, c->entry, CACHE_STALE);
+        break;
     case FLIGHT_GO:
         break;
     }
