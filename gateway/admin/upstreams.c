@@ -4,6 +4,19 @@
  * is its place in the list. Main thread; the states are atomics. */
 #include "admin/admin_priv.h"
 
+static const char *state_name(enum target_state state)
+{
+    switch (state) {
+    case TARGET_UP:
+        return "up";
+    case TARGET_FAILING:
+        return "failing";
+    case TARGET_EJECTED:
+        break;
+    }
+    return "ejected";
+}
+
 static void write_target(struct buf *out, const struct target_status *status, uint64_t now_us)
 {
     uint64_t left_us = status->ejected_until_us > now_us ? status->ejected_until_us - now_us : 0;
@@ -14,8 +27,8 @@ static void write_target(struct buf *out, const struct target_status *status, ui
              ",\"state\":\"%s\",\"weight\":%" PRIu32 ",\"in_flight\":%" PRIu32
              ",\"requests\":%" PRIu64 ",\"failures\":%" PRIu64 ",\"consecutive_failures\":%" PRIu32
              ",\"latency_seconds\":%.6f,\"ejected_for_seconds\":%.3f}",
-             status->state == TARGET_UP ? "up" : "ejected", status->weight, status->in_flight,
-             status->requests, status->failures, status->consecutive_failures, status->latency_s,
+             state_name(status->state), status->weight, status->in_flight, status->requests,
+             status->failures, status->consecutive_failures, status->latency_s,
              (double)left_us / 1e6);
 }
 

@@ -23,8 +23,15 @@ bool target_is_ejected(const struct target *target, uint64_t now_us)
     return atomic_load_explicit(&target->ejected_until_us, memory_order_relaxed) > now_us;
 }
 
+bool target_is_failing(const struct target *target, uint64_t now_us)
+{
+    return atomic_load_explicit(&target->failing_until_us, memory_order_relaxed) > now_us;
+}
+
 void eject_note_success(struct target *target)
 {
+    if (atomic_load_explicit(&target->failing_until_us, memory_order_relaxed) != 0)
+        atomic_store_explicit(&target->failing_until_us, 0, memory_order_relaxed);
     /* read first: writing would move the cache line between workers with every request */
     if (atomic_load_explicit(&target->consecutive, memory_order_relaxed) != 0)
         atomic_store_explicit(&target->consecutive, 0, memory_order_relaxed);
@@ -45,22 +52,24 @@ void eject_note_failure(struct upstreams *upstreams, const struct upstream_confi
 {
     uint32_t failures =
         atomic_fetch_add_explicit(&target->consecutive, 1, memory_order_relaxed) + 1;
+    uint64_t until_us;
 
     atomic_fetch_add_explicit(&target->failures, 1, memory_order_relaxed);
     if (config->ejection.failures == 0 || failures < config->ejection.failures)
         return;
+    until_us = now_us + (uint64_t)config->ejection.eject_for_ms * 1000;
     pthread_mutex_lock(&upstreams->lock);
     if (!target_is_ejected(target, now_us) &&
         count_ejected(targets, config->target_count, now_us) <
             eject_most(config->ejection.max, config->target_count)) {
-        uint64_t until_us = now_us + (uint64_t)config->ejection.eject_for_ms * 1000;
-
         atomic_store_explicit(&target->ejected_until_us, until_us, memory_order_relaxed);
         atomic_store_explicit(&target->consecutive, 0, memory_order_relaxed);
         log_line(
             LOG_WARN,
             "upstream %.*s: target %.*s is ejected for %" PRId64 " ms after %" PRIu32 " failures",
             STR_ARG(config->name), STR_ARG(target->url), config->ejection.eject_for_ms, failures);
+    } else { /* it goes on being tried, but nobody should count on it */
+        atomic_store_explicit(&target->failing_until_us, until_us, memory_order_relaxed);
     }
     pthread_mutex_unlock(&upstreams->lock);
 }

@@ -174,7 +174,8 @@ static bool has_target(struct upstreams *upstreams, const struct upstream_config
     for (uint32_t i = 0; i < upstream->target_count; i++) {
         const struct target *target = look_up(upstreams, upstream, i);
 
-        if (target == NULL || !target_is_ejected(target, now_us))
+        if (target == NULL ||
+            (!target_is_ejected(target, now_us) && !target_is_failing(target, now_us)))
             return true;
     }
     return false;
@@ -215,6 +216,8 @@ bool upstreams_status(struct upstreams *upstreams, const struct upstream_config 
     if (target_is_ejected(target, now_us)) {
         status->state = TARGET_EJECTED;
         status->ejected_until_us = atomic_load(&target->ejected_until_us);
+    } else if (target_is_failing(target, now_us)) {
+        status->state = TARGET_FAILING;
     }
     return true;
 }

@@ -15,12 +15,14 @@ void upstreams_free(struct upstreams **upstreams);
 /* Makes states for new targets of a snapshot; before the snapshot is used. Known ones keep theirs.
  * False: out of memory. */
 bool upstreams_adopt(struct upstreams *upstreams, const struct config *config) MUST_USE;
-/* Is there a target that may be tried, for every required upstream? On false `name` says which
- * lacks one. */
+/* Is there a target that stands (neither ejected nor failing), for every required upstream? On
+ * false `name` says which lacks one. */
 bool upstreams_are_ready(struct upstreams *upstreams, const struct config *config, uint64_t now_us,
                          struct str *name);
 
-enum target_state { TARGET_UP, TARGET_EJECTED };
+/* FAILING: it would be ejected, but too few others stand: it is tried, and not counted on. Ends by
+ * itself, too. */
+enum target_state { TARGET_UP, TARGET_FAILING, TARGET_EJECTED };
 struct target_status {
     struct str url;
     enum target_state state;

@@ -26,6 +26,7 @@ struct target {
     atomic_uint in_flight, consecutive;
     atomic_ullong requests, failures;
     atomic_ullong ejected_until_us; /* 0: not */
+    atomic_ullong failing_until_us; /* would be ejected if it were not among the last; 0: not */
     atomic_ullong latency_us;       /* moving average; 0: none yet */
 };
 struct group { /* an upstream, by name; lives as long as the registry */
@@ -45,6 +46,7 @@ struct upstreams {
 bool registry_resolve(struct upstreams *upstreams, const struct upstream_config *upstream,
                       struct group **group, struct target **targets) MUST_USE;
 bool target_is_ejected(const struct target *target, uint64_t now_us);
+bool target_is_failing(const struct target *target, uint64_t now_us);
 
 /* ---- balance.c ---- */
 struct balance_entry {
