@@ -115,7 +115,7 @@ static bool fits(struct connection *c, const struct request_answer *answer)
     size_t head =
         MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
 
-    return head + http_fields_bytes(answer->fields) + HEAD_OVERHEAD < SERVER_POOL_BYTES;
+    return head + http_fields_bytes(answer->fields) + HEAD_OVERHEAD < c->server->pool_bytes;
 }
 
 enum MHD_Result response_queue(struct connection *c)
@@ -160,7 +160,7 @@ static void send_all(struct connection *c, struct str bytes)
 void response_raw(struct connection *c)
 {
     const struct request_answer *answer = request_answer(c->request);
-    struct buf text = buf_new(SERVER_POOL_BYTES);
+    struct buf text = buf_new(SERVER_SCRATCH_BYTES);
 
     if (c->raw_answered || c->stage == STAGE_QUEUED)
         return;

@@ -65,6 +65,15 @@ static struct watch *watch_daemon(struct server *server, struct MHD_Daemon *daem
     return watch_start(server->loop, fd, WATCH_READ, on_epoll, server);
 }
 
+/* Whole pages. What the head's limit leaves room for is `server_most_header_bytes`. */
+static size_t pool_for(const struct config *config)
+{
+    size_t bytes = config->server.max_header_bytes + SERVER_ANSWER_BYTES + 4095;
+
+    bytes -= bytes % 4096;
+    return bytes > SERVER_LEAST_POOL_BYTES ? bytes : SERVER_LEAST_POOL_BYTES;
+}
+
 struct server *server_new(struct loop *loop, struct request_context *context,
                           struct server_counts *counts, bool is_admin, struct fail *why)
 {
@@ -78,6 +87,7 @@ struct server *server_new(struct loop *loop, struct request_context *context,
     server->context = context;
     server->counts = counts;
     server->is_admin = is_admin;
+    server->pool_bytes = pool_for(request_context_config(context));
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     server->active = metrics_cell(request_context_sheet(context), M_CONNECTIONS_ACTIVE);
     server->accept_pause.fn = accept_resume;
@@ -159,6 +169,11 @@ void server_close_idle(struct server *server)
         if (is_idle(c))
             connection_cut(c);
     }
+}
+
+size_t server_most_header_bytes(const struct server *server)
+{
+    return server->pool_bytes - SERVER_ANSWER_BYTES;
 }
 
 uint32_t server_connections(const struct server *server)

@@ -48,6 +48,9 @@ bool server_add(struct server *server, int fd, const struct listen_config *liste
 void server_stop_accepting(struct server *server);
 /* Ends kept connections that carry no request. */
 void server_close_idle(struct server *server);
+/* The largest server.max_header_bytes that its connections have memory for. It follows from the
+ * snapshot in use when the server was made; a reload cannot change it. */
+size_t server_most_header_bytes(const struct server *server);
 uint32_t server_connections(const struct server *server);
 /* Ends everything that is left: requests are cut, connections closed within the next turns. */
 void server_abort(struct server *server);

@@ -8,13 +8,15 @@
 #include <microhttpd.h>
 #include <netinet/in.h>
 
-#define SERVER_POOL_BYTES                                                                          \
-    (64 * 1024) /* libmicrohttpd's memory of one connection: both heads must fit */
-#define SERVER_BLOCK_BYTES     (32 * 1024) /* of a streamed answer */
-#define SERVER_MAX_LISTENERS   16
-#define SERVER_ACCEPT_BATCH    64
-#define SERVER_ACCEPT_PAUSE_US 100000 /* without a free fd */
-#define SERVER_LAST_BATCHES    64
+#define SERVER_ANSWER_BYTES                                                                        \
+    (16 * 1024) /* of a connection's memory: the answer's head, and what the library notes down */
+#define SERVER_LEAST_POOL_BYTES (24 * 1024)
+#define SERVER_SCRATCH_BYTES    (64 * 1024)
+#define SERVER_BLOCK_BYTES      (32 * 1024) /* of a streamed answer */
+#define SERVER_MAX_LISTENERS    16
+#define SERVER_ACCEPT_BATCH     64
+#define SERVER_ACCEPT_PAUSE_US  100000 /* without a free fd */
+#define SERVER_LAST_BATCHES     64
 /* while draining, how long a new connection may take to ask */
 #define SERVER_FIRST_REQUEST_US 1000000
 
@@ -78,8 +80,11 @@ struct server {
     struct deadline accept_pause;
     int spare_fd; /* given up to answer when fds are short */
     struct cell *active;
-    char scratch[SERVER_POOL_BYTES]; /* a field's name and value with their NULs, for the library */
-    struct connection **by_fd;       /* for the certificate callback, which knows the fd alone */
+    /* libmicrohttpd's memory of one connection: both heads must fit. It zeroes all of it, and half
+     * of it once more, for each request, so it is no larger than the limits ask for. */
+    size_t pool_bytes;
+    char scratch[SERVER_SCRATCH_BYTES]; /* a field's name and value with NULs, for the library */
+    struct connection **by_fd;          /* for the certificate callback, which knows the fd alone */
     size_t by_fd_count;
 };
 

@@ -245,7 +245,7 @@ struct MHD_Daemon *daemon_start(struct server *server, bool tls, struct fail *wh
     more[count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, exchange_handle, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)SERVER_POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, server->pool_bytes, MHD_OPTION_CONNECTION_LIMIT,
         1000000U, MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_URI_LOG_CALLBACK, exchange_uri,
         server, MHD_OPTION_NOTIFY_COMPLETED, exchange_completed, server,
         MHD_OPTION_NOTIFY_CONNECTION, exchange_connection, server, MHD_OPTION_UNESCAPE_CALLBACK,

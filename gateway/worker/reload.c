@@ -43,10 +43,12 @@ static bool same_listen(const struct listen_config *a, const struct listen_confi
     return same;
 }
 
-/* Sockets and threads are made once: a file that wants others is refused whole, and says what to
- * do. */
-static void check_fixed(const struct config *old, const struct config *new, struct faults *faults)
+/* Sockets, threads and the connections' memory are made once: a file that wants others is refused
+ * whole, and says what to do. */
+static void check_fixed(const struct gateway *g, const struct config *new, struct faults *faults)
 {
+    const struct config *old = request_rules_config(g->rules);
+    size_t most = server_most_header_bytes(g->admin_server);
     bool same = old->server.listen_count == new->server.listen_count;
 
     for (uint32_t i = 0; same && i < old->server.listen_count; i++)
@@ -59,6 +61,11 @@ static void check_fixed(const struct config *old, const struct config *new, stru
         faults_add(
             faults, new, "server.workers",
             "differs from the running gateway's; a reload cannot change it, restart instead");
+    if (new->server.max_header_bytes > most)
+        faults_add(faults, new, "server.max_header_bytes",
+                   "is more than the %zu bytes that the running gateway's connections have; a "
+                   "reload cannot change it, restart instead",
+                   most);
     if (!same_listen(&old->admin.listen, &new->admin.listen))
         faults_add(
             faults, new, "admin.listen",
@@ -100,7 +107,7 @@ bool process_reload(void *arg, struct buf *out)
     CHECK(faults != NULL);
     config = process_load(g->file, faults);
     if (config != NULL) {
-        check_fixed(request_rules_config(g->rules), config, faults);
+        check_fixed(g, config, faults);
         if (faults_count(faults) == 0) {
             ok = put_in_force(g, config, &why);
             if (!ok)
