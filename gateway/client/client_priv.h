@@ -70,6 +70,7 @@ struct client_exchange {
     struct connection *opened; /* not used by a request yet */
     struct connection *connection;
     enum client_body body;
+    bool ended_well;    /* libcurl said so */
     uint64_t body_left; /* CLIENT_BODY_SIZED */
     struct client_times times;
     struct arena *arena; /* the answer's */

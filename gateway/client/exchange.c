@@ -83,11 +83,18 @@ static struct client_exchange *take_spare(struct client *client)
     return exchange;
 }
 
+/* A handle that could not take its body back to the start fails every later request with the
+ * same code: until 8.16 libcurl's mark for it outlives even curl_easy_reset(). */
+static bool may_be_stuck(const struct client_exchange *exchange)
+{
+    return exchange->body != CLIENT_BODY_NONE && !exchange->ended_well;
+}
+
 static void recycle(struct client_exchange *exchange)
 {
     struct client *client = exchange->client;
 
-    if (client->spares >= MOST_SPARES) {
+    if (client->spares >= MOST_SPARES || may_be_stuck(exchange)) {
         exchange_free(exchange);
         return;
     }
@@ -112,7 +119,7 @@ static void reset(struct client_exchange *exchange)
     exchange->wants_answer = exchange->wants_body = false;
     exchange->paused = 0;
     exchange->sends = 0;
-    exchange->has_verdict = false;
+    exchange->has_verdict = exchange->ended_well = false;
     exchange->reason = NULL;
     exchange->times = (struct client_times){0};
     exchange->error[0] = '\0';

@@ -179,6 +179,16 @@ static bool is_tls_code(CURLcode code)
            code == CURLE_SSL_CRL_BADFILE || code == CURLE_SSL_INVALIDCERTSTATUS;
 }
 
+static bool is_size_code(CURLcode code)
+{
+#if LIBCURL_VERSION_NUM >= 0x080600
+    return code == CURLE_TOO_LARGE;
+#else
+    (void)code;
+    return false; /* said as lack of memory */
+#endif
+}
+
 static void end_without_memory(struct client_exchange *exchange)
 {
     /* 7.88 calls one line of 100 kB the same */
@@ -200,6 +210,8 @@ static void end_by_code(struct client_exchange *exchange, CURLcode code)
         exchange_finish(exchange, CLIENT_TLS_FAILED, "tls_failed");
     else if (code == CURLE_OUT_OF_MEMORY)
         end_without_memory(exchange);
+    else if (is_size_code(code))
+        exchange_finish(exchange, CLIENT_HEADER_LIMIT, "headers_too_large");
     else if (code == CURLE_UPLOAD_FAILED && exchange->times.is_reused)
         /* chunked on a connection that spoke HTTP/1.0; a fresh one may know better */
         exchange_finish(exchange, CLIENT_STALE, "http10_connection");
@@ -217,6 +229,7 @@ void transfer_end(struct client_exchange *exchange, CURLcode code)
 {
     if (exchange->state != EXCHANGE_RUNNING)
         return;
+    exchange->ended_well = code == CURLE_OK;
     if (exchange->has_verdict)
         exchange_finish(exchange, exchange->outcome, exchange->reason);
     else if (code == CURLE_OK && has_head(exchange))

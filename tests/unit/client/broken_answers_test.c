@@ -5,7 +5,16 @@
 #include "probe.h"
 #include "script_server.h"
 
+#include <curl/curlver.h>
+
 #define OK11 "HTTP/1.1 200 OK\r\n"
+
+/* libcurl 8 refuses these itself, before we see them, and gives reasons of its own. */
+#if LIBCURL_VERSION_NUM >= 0x080000
+#define OURS(reason) NULL
+#else
+#define OURS(reason) reason
+#endif
 
 enum { MOST_STEPS = 6 };
 static const struct row {
@@ -39,10 +48,10 @@ static const struct row {
     {"chunk without its end", "GET", {{S_HEAD, NULL, 0}, {S_SEND, OK11 "Transfer-Encoding: chunked\r\n\r\n2\r\nhixx0\r\n\r\n", 0}, {S_DRAIN, NULL, 0}}, CLIENT_PROTOCOL, 200, "hi", "bad_chunk"},
     {"two lengths", "GET", {{S_HEAD, NULL, 0}, {S_SEND, OK11 "Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi", 0}, {S_DRAIN, NULL, 0}}, CLIENT_PROTOCOL, 0, NULL, "multi_cl"},
     {"length and chunked", "GET", {{S_HEAD, NULL, 0}, {S_SEND, OK11 "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 0}, {S_DRAIN, NULL, 0}}, CLIENT_PROTOCOL, 0, NULL, "te_and_cl"},
-    {"length +3", "GET", {{S_HEAD, NULL, 0}, {S_SEND, OK11 "Content-Length: +3\r\n\r\nhi!", 0}, {S_DRAIN, NULL, 0}}, CLIENT_PROTOCOL, 0, NULL, "bad_cl"},
+    {"length +3", "GET", {{S_HEAD, NULL, 0}, {S_SEND, OK11 "Content-Length: +3\r\n\r\nhi!", 0}, {S_DRAIN, NULL, 0}}, CLIENT_PROTOCOL, 0, NULL, OURS("bad_cl")},
     {"length -3", "GET", {{S_HEAD, NULL, 0}, {S_SEND, OK11 "Content-Length: -3\r\n\r\nhi!", 0}, {S_DRAIN, NULL, 0}}, CLIENT_PROTOCOL, 0, NULL, NULL},
     {"length 10^22", "GET", {{S_HEAD, NULL, 0}, {S_SEND, OK11 "Content-Length: 10000000000000000000000\r\n\r\nhi!", 0}, {S_DRAIN, NULL, 0}}, CLIENT_PROTOCOL, 0, NULL, "bad_cl"},
-    {"gzip, chunked", "GET", {{S_HEAD, NULL, 0}, {S_SEND, OK11 "Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 0}, {S_DRAIN, NULL, 0}}, CLIENT_PROTOCOL, 0, NULL, "bad_te"},
+    {"gzip, chunked", "GET", {{S_HEAD, NULL, 0}, {S_SEND, OK11 "Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 0}, {S_DRAIN, NULL, 0}}, CLIENT_PROTOCOL, 0, NULL, OURS("bad_te")},
     {"garbage", "GET", {{S_HEAD, NULL, 0}, {S_SEND, "\x16\x03\x01\x02gar\r\nbage\r\n\r\n", 0}, {S_DRAIN, NULL, 0}}, CLIENT_PROTOCOL, 0, NULL, NULL},
     {"HTTP/0.9", "GET", {{S_HEAD, NULL, 0}, {S_SEND, "<html>hello</html>", 0}}, CLIENT_PROTOCOL, 0, NULL, NULL},
     {"an SSH banner", "GET", {{S_SEND, "SSH-2.0-OpenSSH_9.2\r\n", 0}, {S_DRAIN, NULL, 0}}, CLIENT_PROTOCOL, 0, NULL, NULL},
