@@ -24,7 +24,7 @@ LDLIBS    = $(PACKAGE_LIBS) -lpthread -lm
 
 # build/packages.mk holds what pkg-config says. make builds it first, which installs what a
 # fresh Debian lacks, and starts over; the goals below need no compiler.
-ifneq ($(filter-out clean deps deps-% format layers sizes format-check cppcheck k6 k6-types,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean deps deps-% format layers sizes format-check cppcheck k6 k6-types test-trixie test-fresh,$(or $(MAKECMDGOALS),all)),)
 include build/packages.mk
 endif
 build/packages.mk: tests/deps.sh
@@ -83,7 +83,7 @@ $(BUILD)/obj/%.o: %.c
 unit: $(if $(ROOM),$(filter $(BUILD)/unit/$(ROOM)/%,$(UNIT_BIN)),$(UNIT_BIN))
 	@for t in $^; do $$t || exit 1; done
 
-run: programs
+run: deps-run programs
 	@tests/origin/run.sh $(BUILD)
 
 # ---- check -----------------------------------------------------------------
@@ -115,6 +115,10 @@ check: deps-build deps-check
 
 test: deps-build deps-test
 	@tests/run.sh $(PHASES)
+
+# Debian 13, and a newcomer's Debian 12, in chroots under build/; these need root
+test-trixie test-fresh:
+	@tests/$(@:test-%=%).sh
 
 fuzz: deps-test
 	@FUZZ_SECONDS=$(or $(SECONDS),60) tests/run.sh fuzz

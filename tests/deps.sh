@@ -1,6 +1,6 @@
 #!/bin/bash
 # deps.sh GROUP... - installs the Debian packages that a group of make targets needs.
-# Groups: build, check, test, bench. Quick and without network when all is there.
+# Groups: build, run, check, test, bench, chroot. Quick and without network when all is there.
 # Works on Debian 12 and 13. "package=command" counts as there when the command is,
 # however it came. Without root or sudo it names what is missing and fails.
 set -eu
@@ -11,9 +11,11 @@ packages_of() {
         libcjson-dev libuv1-dev libgnutls28-dev libssl-dev ;;
     check) echo clang clang-format=clang-format clang-tidy=clang-tidy cppcheck universal-ctags libcmocka-dev \
         nodejs=node npm=npm ;;
-    test)  echo clang libclang-rt-dev libcmocka-dev varnish=varnishtest curl jq nodejs=node python3 \
-        prometheus=promtool prometheus-alertmanager=amtool
+    test)  echo clang libclang-rt-dev libcmocka-dev varnish=varnishtest ca-certificates curl jq nodejs=node \
+        openssl python3 prometheus=promtool prometheus-alertmanager=amtool
         [ ! -f tests/node/package.json ] || echo npm=npm ;;
+    run)   echo ca-certificates curl ;;
+    chroot) echo mmdebstrap=mmdebstrap iproute2=ip debian-archive-keyring ;;
     bench) echo wrk=wrk nginx-light=nginx haproxy=haproxy varnish=varnishd ;;
     *)     echo "deps.sh: no group '$1'" >&2; exit 2 ;;
     esac
