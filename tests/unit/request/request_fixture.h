@@ -7,7 +7,9 @@
  * file. */
 #ifndef REQUEST_FIXTURE_H
 #define REQUEST_FIXTURE_H
+#define server_connections script_connections /* server/ has one of that name */
 #include "../client/script_server.h"
+#undef server_connections
 #include "request/request.h"
 
 #include <setjmp.h>
