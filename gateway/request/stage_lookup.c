@@ -6,9 +6,14 @@
  * Worker's thread. */
 #include "request/request_priv.h"
 
+/* A key counts where it is not looked at, too: the origin may read it. */
 static bool has_authorization(const struct request *r)
 {
-    return r->who.credential_seen || http_fields_count_of(&r->head.fields, HTTP_AUTHORIZATION) > 0;
+    struct str key_header = r->config->identity.api_key.header;
+
+    return r->who.credential_seen ||
+           http_fields_count_of(&r->head.fields, HTTP_AUTHORIZATION) > 0 ||
+           (key_header.len > 0 && http_fields_find(&r->head.fields, key_header).ptr != NULL);
 }
 
 static int64_t seconds_of(int64_t ms)
