@@ -185,14 +185,34 @@ static bool is_plain(unsigned char c)
     return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
+/* How many bytes at the start JSON takes as they are; eight at a time. */
+static size_t plain_length(const unsigned char *bytes, size_t len)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones * 0x80;
+    size_t at = 0;
+
+    for (; len - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+        uint64_t word, quote, backslash;
+
+        memcpy(&word, bytes + at, sizeof(word));
+        quote = word ^ ones * '"'; /* a byte that is the quote becomes 0 */
+        backslash = word ^ ones * '\\';
+        /* x - 1 borrows into the high bit where x is 0, x - 0x20 where it is a control byte; a
+         * borrow may carry on, but only past a byte that ends the run anyway */
+        if (((word | (word - ones * 0x20) | (quote - ones) | (backslash - ones)) & highs) != 0)
+            break;
+    }
+    while (at < len && is_plain(bytes[at]))
+        at++;
+    return at;
+}
+
 bool buf_add_json(struct buf *buf, struct str s)
 {
     const unsigned char *bytes = (const unsigned char *)s.ptr;
-    size_t plain = 0;
 
-    while (plain < s.len && is_plain(bytes[plain]))
-        plain++;
-    if (plain == s.len && !buf->is_broken && buf->room - buf->len >= s.len + 2) {
+    if (plain_length(bytes, s.len) == s.len && !buf->is_broken &&
+        buf->room - buf->len >= s.len + 2) {
         char *to = buf->ptr + buf->len; /* the usual text, in one piece */
 
         *to++ = '"';

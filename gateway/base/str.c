@@ -153,6 +153,36 @@ int ascii_hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+static size_t decimal_digits(uint64_t value)
+{
+    static const uint64_t powers[U64_DIGITS] = {
+        0,
+        UINT64_C(10),
+        UINT64_C(100),
+        UINT64_C(1000),
+        UINT64_C(10000),
+        UINT64_C(100000),
+        UINT64_C(1000000),
+        UINT64_C(10000000),
+        UINT64_C(100000000),
+        UINT64_C(1000000000),
+        UINT64_C(10000000000),
+        UINT64_C(100000000000),
+        UINT64_C(1000000000000),
+        UINT64_C(10000000000000),
+        UINT64_C(100000000000000),
+        UINT64_C(1000000000000000),
+        UINT64_C(10000000000000000),
+        UINT64_C(100000000000000000),
+        UINT64_C(1000000000000000000),
+        UINT64_C(10000000000000000000),
+    };
+    /* bits times log10(2), which is 1233 / 4096: right, or one too few */
+    size_t least = (size_t)(64 - __builtin_clzll(value | 1)) * 1233 >> 12;
+
+    return least + (value >= powers[least]);
+}
+
 /* Two digits at a time, from the end: half the divisions, and the place is known beforehand. */
 size_t u64_write(char to[U64_DIGITS], uint64_t value)
 {
@@ -160,11 +190,9 @@ size_t u64_write(char to[U64_DIGITS], uint64_t value)
                                 "31323334353637383940414243444546474849505152535455565758596061"
                                 "62636465666768697071727374757677787980818283848586878889909192"
                                 "93949596979899";
-    size_t len = 1, at;
+    size_t len = decimal_digits(value), at = len;
 
-    for (uint64_t left = value; left >= 10; left /= 100)
-        len += left >= 100 ? 2 : 1;
-    for (at = len; value >= 10; value /= 100) {
+    for (; value >= 10; value /= 100) {
         at -= 2;
         memcpy(to + at, pairs + value % 100 * 2, 2);
     }

@@ -87,6 +87,7 @@ static void cells_free(struct route_cells *cells, uint32_t tiers)
     for (size_t i = 0; i < METHOD_LABELS; i++)
         free((void *)cells->requests[i]);
     free((void *)cells->limit_hits);
+    free((void *)cells->limit_blocks);
     for (uint32_t i = 0; cells->policies != NULL && i < tiers * 2; i++)
         free((void *)(uintptr_t)cells->policies[i].ptr);
     free(cells->policies);

@@ -43,8 +43,9 @@ struct route_cells {
     struct cell **requests[METHOD_LABELS]; /* [status - 100], made at first use */
     struct cell *duration, *bytes, *upstream_duration;
     struct cell *cache[CACHE_STATUSES];
-    struct cell **limit_hits; /* [caller kind * tiers + tier] */
-    struct str *policies;     /* RateLimit-Policy, owned: [tier * 2 + 1 with the route's windows] */
+    struct cell **limit_hits;   /* [caller kind * tiers + tier] */
+    struct cell **limit_blocks; /* [that * LIMIT_MAX_WINDOWS + window] */
+    struct str *policies; /* RateLimit-Policy, owned: [tier * 2 + 1 with the route's windows] */
 };
 /* A snapshot as one worker uses it; counted by its requests, on that worker's thread. */
 struct context_rules {

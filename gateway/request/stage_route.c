@@ -157,15 +157,45 @@ static bool is_exempt(const struct request *r)
     return false;
 }
 
-static void count_block(struct request *r, const struct limit_window *window, bool dry_run)
+static struct str kind_of(const struct request *r)
 {
-    struct str kind = r->who.caller.kind == CALLER_IP ? STR("ip") : STR("api_key");
-    struct str with_kind[] = {kind, r->who.caller.tier->name, r->route->name, window->window->name};
+    return r->who.caller.kind == CALLER_IP ? STR("ip") : STR("api_key");
+}
 
-    if (dry_run)
-        count_series(r->context, M_RATE_LIMIT_DRY_RUN, 3, with_kind + 1);
-    else
-        count_series(r->context, M_RATE_LIMIT_BLOCKS, 4, with_kind);
+/* Of a caller's kind and tier in the route's cells: below twice the number of tiers. */
+static size_t caller_slot(const struct request *r)
+{
+    size_t tier = (size_t)(r->who.caller.tier - r->config->tiers);
+
+    return (r->who.caller.kind == CALLER_IP ? 0 : r->config->tier_count) + tier;
+}
+
+static void count_dry_block(struct request *r, const struct limit_state *state)
+{
+    struct str values[] = {r->who.caller.tier->name, r->route->name,
+                           state->windows[state->worst].window->name};
+
+    count_series(r->context, M_RATE_LIMIT_DRY_RUN, COUNT_OF(values), values);
+}
+
+static void count_block(struct request *r)
+{
+    size_t slot = caller_slot(r) * LIMIT_MAX_WINDOWS + r->limits.worst;
+    struct cell **blocks = r->cells->limit_blocks;
+
+    if (blocks == NULL)
+        blocks = r->cells->limit_blocks =
+            calloc((size_t)r->config->tier_count * 2 * LIMIT_MAX_WINDOWS, sizeof(struct cell *));
+    if (blocks == NULL)
+        return;
+    if (blocks[slot] == NULL) {
+        struct str values[] = {kind_of(r), r->who.caller.tier->name, r->route->name,
+                               r->limits.windows[r->limits.worst].window->name};
+
+        blocks[slot] =
+            metrics_series(r->context->sheet, M_RATE_LIMIT_BLOCKS, COUNT_OF(values), values);
+    }
+    cell_add(blocks[slot], 1);
 }
 
 /* Appends the windows of `more`, so that every answer names them all. */
@@ -227,7 +257,7 @@ static void decide(struct request *r, uint64_t cost)
     limit_take(limiter, &p.route, 1, cost, now, &route_state);
     if (p.route_is_dry) {
         if (!route_state.allowed)
-            count_block(r, &route_state.windows[route_state.worst], true);
+            count_dry_block(r, &route_state);
         return;
     }
     if (!route_state.allowed && r->limits.allowed && cost > 0)
@@ -237,18 +267,16 @@ static void decide(struct request *r, uint64_t cost)
 
 static void count_decision(struct request *r)
 {
-    uint32_t tiers = r->config->tier_count;
-    uint32_t tier = (uint32_t)(r->who.caller.tier - r->config->tiers);
-    uint32_t slot = (r->who.caller.kind == CALLER_IP ? 0 : tiers) + tier;
+    size_t slot = caller_slot(r);
     struct cell **hits = r->cells->limit_hits;
 
     if (hits == NULL)
-        hits = r->cells->limit_hits = calloc((size_t)tiers * 2, sizeof(struct cell *));
+        hits = r->cells->limit_hits =
+            calloc((size_t)r->config->tier_count * 2, sizeof(struct cell *));
     if (hits == NULL)
         return;
     if (hits[slot] == NULL) {
-        struct str values[] = {r->who.caller.kind == CALLER_IP ? STR("ip") : STR("api_key"),
-                               r->who.caller.tier->name, r->route->name};
+        struct str values[] = {kind_of(r), r->who.caller.tier->name, r->route->name};
 
         hits[slot] = metrics_series(r->context->sheet, M_RATE_LIMIT_HITS, COUNT_OF(values), values);
     }
@@ -267,8 +295,10 @@ enum step stage_limit(struct request *r)
     r->is_limited = r->limits.count > 0;
     count_decision(r);
     if (!r->limits.allowed && r->limits.count > 0) {
-        count_block(r, &r->limits.windows[r->limits.worst], r->config->limits.dry_run);
-        if (!r->config->limits.dry_run) {
+        if (r->config->limits.dry_run) {
+            count_dry_block(r, &r->limits);
+        } else {
+            count_block(r);
             r->is_refused_by_limit = true;
             return reply_limited(r);
         }

@@ -16,6 +16,7 @@ enum { ARENA_BLOCK = 64 * 1024, ARENA_MOST = 256 * 1024 * 1024, HOST_MOST = 255 
 /* Routes with the same pattern, in the order of the configuration. */
 struct leaf {
     const struct route_config *route;
+    uint64_t rank; /* of its pattern */
     struct leaf *next;
 };
 struct node {
@@ -74,6 +75,7 @@ static bool leaf_add(struct routes *routes, struct leaf **list, const struct rou
     if (leaf == NULL)
         return false;
     leaf->route = route;
+    leaf->rank = pattern_rank(route->match.path);
     while (*list != NULL)
         list = &(*list)->next;
     *list = leaf;
@@ -217,7 +219,7 @@ static bool is_before(const struct route_config *a, const struct route_config *b
 
 static void consider(struct best *best, const struct leaf *leaf)
 {
-    uint64_t rank = leaf != NULL ? pattern_rank(leaf->route->match.path) : 0;
+    uint64_t rank = leaf != NULL ? leaf->rank : 0;
     bool is_better = rank > best->rank;
 
     if (leaf == NULL || rank < best->rank)

@@ -168,6 +168,29 @@ static void json_past_the_ceiling_is_a_failure(void **state)
     buf_free(&buf);
 }
 
+/* Eight bytes are looked at together: each of them must be seen wherever it stands. */
+static void json_wherever_the_odd_byte_stands(void **state)
+{
+    (void)state;
+    for (size_t at = 0; at < 20; at++) {
+        for (unsigned byte = 0; byte < 256; byte++) {
+            bool is_plain = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+            struct buf buf = buf_new(200);
+            char text[20];
+
+            memset(text, 'x', sizeof(text));
+            text[at] = (char)byte;
+            buf_add_json(&buf, str_at(text, sizeof(text))); /* makes room, so that the next */
+            buf_clear(&buf);                                /* may be written in one piece */
+            assert_true(buf_add_json(&buf, str_at(text, sizeof(text))));
+            if ((buf.len == sizeof(text) + 2) != is_plain ||
+                (is_plain && memcmp(buf.ptr + 1, text, sizeof(text)) != 0))
+                fail_msg("%u at %zu: %.*s", byte, at, STR_ARG(buf_str(&buf)));
+            buf_free(&buf);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +202,7 @@ int main(void)
         cmocka_unit_test(numbers_as_text),
         cmocka_unit_test(json_text_of_every_form),
         cmocka_unit_test(json_past_the_ceiling_is_a_failure),
+        cmocka_unit_test(json_wherever_the_odd_byte_stands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
