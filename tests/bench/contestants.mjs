@@ -9,7 +9,8 @@ const has = program => ['/usr/sbin/', '/usr/bin/'].map(d => d + program).find(ex
 
 function gateway(dir, port, origin, program) {
   const config = limit => ({
-    server: { listen: [`127.0.0.1:${port}`], workers: 1, max_connections: 30000, idle_timeout: '300s', header_timeout: '300s' },
+    server: { listen: [`127.0.0.1:${port}`], workers: 1, max_connections: 30000, idle_timeout: '300s', header_timeout: '300s',
+      max_header_bytes: '16KiB' }, // as HAProxy's buffer; libmicrohttpd clears a connection's memory after each request
     admin: { listen: '127.0.0.1:0' },
     tiers: { all: limit },
     limits: { default_tier: 'all' },
