@@ -154,6 +154,8 @@ void connection_phase(struct connection *c, enum phase phase)
     int64_t ms = phase_ms(c, phase);
 
     c->phase = phase;
+    if (phase == PHASE_IDLE && c->is_gone)
+        ms = 0; /* it can ask no more, but for what the library has of it already */
     c->due_us = ms < 0 ? UINT64_MAX : loop_now_us(c->server->loop) + (uint64_t)ms * 1000;
     if (c->due_us == UINT64_MAX ||
         (deadline_is_set(&c->deadline) && c->deadline.at_us <= c->due_us))
@@ -210,7 +212,8 @@ static void on_due(void *arg)
         header_is_late(c);
         return;
     case PHASE_IDLE:
-        request_count_timeout(c->server->context, "idle");
+        if (!c->is_gone)
+            request_count_timeout(c->server->context, "idle");
         connection_cut(c);
         return;
     case PHASE_BODY:
@@ -235,6 +238,13 @@ static void on_due(void *arg)
 
 /* ---- the client leaves ---- */
 
+bool connection_has_unread(const struct connection *c)
+{
+    char byte;
+
+    return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static void on_gone(void *arg, int fd, int ready)
 {
     struct connection *c = arg;
@@ -243,8 +253,13 @@ static void on_gone(void *arg, int fd, int ready)
     (void)ready;
     watch_stop(&c->watch); /* level-triggered: it would come again in every turn */
     c->is_gone = true;
-    if (c->is_suspended)
-        connection_resume(c); /* the handler or the reader sees is_gone and gives up */
+    if (c->is_suspended) {
+        c->is_lost = true; /* the handler or the reader sees it and gives up */
+        connection_resume(c);
+    } else if (c->request == NULL && !connection_has_unread(c)) {
+        /* the library may have missed it: an end that came with the last bytes */
+        connection_cut(c);
+    }
 }
 
 void connection_cut(struct connection *c)

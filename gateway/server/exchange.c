@@ -67,6 +67,8 @@ void *exchange_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
 
 static enum MHD_Result suspend(struct connection *c, enum phase phase)
 {
+    if (c->is_gone) /* what can be answered at once is sent to a half-closed client, no more */
+        return MHD_NO;
     connection_phase(c, phase);
     connection_suspend(c);
     return MHD_YES;
@@ -177,7 +179,7 @@ enum MHD_Result exchange_handle(void *arg, struct MHD_Connection *mhd, const cha
     (void)arg;
     (void)url;
     (void)mhd;
-    if (c == NULL || c->request == NULL || c->is_cut || (c->is_gone && c->stage != STAGE_NEW))
+    if (c == NULL || c->request == NULL || c->is_cut || c->is_lost)
         return MHD_NO;
     switch (c->stage) {
     case STAGE_NEW:

@@ -18,9 +18,11 @@ static ssize_t read_body(void *arg, uint64_t at, char *to, size_t room)
     ptrdiff_t got;
 
     (void)at;
-    if (c->is_gone || c->is_cut)
+    if (c->is_lost || c->is_cut)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     got = request_read(c->request, to, room);
+    if (got == REQUEST_READ_WAIT && c->is_gone)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
     if (got == REQUEST_READ_WAIT) {
         connection_phase(c, PHASE_THINK);
         connection_suspend(c);

@@ -145,17 +145,10 @@ void server_stop_accepting(struct server *server)
     }
 }
 
-static bool has_unread(int fd)
-{
-    char byte;
-
-    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
 /* Whoever connected just now has a request on its way; whoever had an answer may come again. */
 static bool is_idle(const struct connection *c)
 {
-    return c->request == NULL && !has_unread(c->fd) &&
+    return c->request == NULL && !connection_has_unread(c) &&
            (c->served > 0 ||
             loop_now_us(c->server->loop) - c->request_started_us >= SERVER_FIRST_REQUEST_US);
 }

@@ -53,7 +53,9 @@ struct connection {
     const char *raw_target;
     uint64_t request_started_us, bytes_in, bytes_out, received_mark, acked_mark;
     uint32_t served;
-    bool is_suspended, is_resuming, is_gone, is_cut, keeps_count;
+    bool is_suspended, is_resuming, is_cut, keeps_count;
+    bool is_gone;      /* the client has closed, or half-closed: nothing is waited for any more */
+    bool is_lost;      /* it did so while its request waited */
     bool raw_answered; /* we wrote the answer ourselves: what still comes is thrown away */
     bool is_short;     /* the upstream died within the body */
     uint64_t raw_mark;
@@ -95,6 +97,7 @@ void connection_started(struct connection *c, struct MHD_Connection *mhd);
 void connection_free(struct connection *c);
 bool connection_index(struct connection *c); /* a TLS listener's: findable by its fd */
 void connection_phase(struct connection *c, enum phase phase);
+bool connection_has_unread(const struct connection *c); /* bytes that wait in the socket */
 void connection_suspend(struct connection *c);
 void connection_resume(struct connection *c); /* in this turn's resume hook */
 void connection_cut(struct connection *c);    /* no byte more in either direction */

@@ -386,6 +386,32 @@ static void a_client_that_leaves_is_noticed(void **state)
     free(b);
 }
 
+/* It said that it would ask no more: what is ready is sent, and the connection ends at once. */
+static void a_half_closed_client_gets_what_is_ready(void **state)
+{
+    static const struct step serve[] = {{S_SERVE, NULL, 0}};
+    const struct step *scripts[] = {serve};
+
+    (void)state;
+    for (int turns = 0; turns < 3; turns++) {
+        struct bench *b = calloc(1, sizeof(*b));
+
+        assert_non_null(b);
+        bench_start(b, CONFIG(""), scripts);
+        b->fd = dial(b);
+        for (int i = 0; i < turns; i++)
+            settle(b->world);
+        send_bytes(b, HEALTH HEALTH, 2 * strlen(HEALTH));
+        assert_int_equal(shutdown(b->fd, SHUT_WR), 0);
+        assert_true(until(b, NULL));
+        if (strstr(b->received, ALIVE) == NULL ||
+            strstr(strstr(b->received, ALIVE) + 1, ALIVE) == NULL)
+            fail_msg("after %d turns: %s", turns, b->received);
+        bench_stop(b);
+        free(b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +420,7 @@ int main(void)
         cmocka_unit_test(connections_end),
         cmocka_unit_test(one_connection_too_many),
         cmocka_unit_test(a_client_that_leaves_is_noticed),
+        cmocka_unit_test(a_half_closed_client_gets_what_is_ready),
     };
 
     return cmocka_run_group_tests(tests, logs_off, logs_end);
