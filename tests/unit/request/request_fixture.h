@@ -178,7 +178,7 @@ static inline struct visit *visit_new(struct world *world, const char *line,
     struct visit *visit = calloc(1, sizeof(*visit));
     struct request_arrival arrival = {.started_us = clock_mono_us()};
     struct http_request_head *head;
-    struct str rest, method, target;
+    struct str rest, method = STR_NONE, target = STR_NONE;
 
     assert_non_null(visit);
     visit->world = world;
