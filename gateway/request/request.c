@@ -180,10 +180,15 @@ void request_body_end(struct request *request)
     }
 }
 
-void request_timed_out(struct request *request, const char *reason)
+void request_timed_out(struct request *request, const struct request_arrival *arrival,
+                       const char *reason)
 {
     struct str slug = str_of(reason);
 
+    if (request->id.ptr == NULL) { /* its head never came whole, so nobody has judged it */
+        request->arrival = *arrival;
+        choose_id(request);
+    }
     count_series(request->context, M_TIMEOUTS, 1, &slug);
     if (!request->is_answered) {
         request->fetch.is_answered = true;

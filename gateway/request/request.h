@@ -102,8 +102,10 @@ enum {
  * or REFUSED. */
 ptrdiff_t request_body(struct request *request, struct str bytes);
 void request_body_end(struct request *request);
-/* Nothing of the body came for too long, or the header block is late: makes the 408. */
-void request_timed_out(struct request *request, const char *reason);
+/* Nothing of the body came for too long, or the header block is late: makes the 408. `arrival` is
+ * for a request whose head was never checked. */
+void request_timed_out(struct request *request, const struct request_arrival *arrival,
+                       const char *reason);
 
 enum request_body_kind { REQUEST_BODY_EMPTY, REQUEST_BODY_MEMORY, REQUEST_BODY_STREAM };
 struct request_answer {

@@ -86,6 +86,8 @@ void connection_free(struct connection *c)
 
     if (c->is_resuming)
         forget_resume(c);
+    request_finish(&c->request, REQUEST_CUT, c->bytes_in,
+                   c->bytes_out); /* one the library never completed */
     watch_stop(&c->watch);
     deadline_clear(server->loop, &c->deadline);
     if (c->mhd != NULL) {
@@ -183,14 +185,33 @@ static bool made_progress(struct connection *c, bool writing)
     return true;
 }
 
+struct request_arrival connection_arrival(const struct connection *c)
+{
+    return (struct request_arrival){
+        .peer = str_of(c->peer),
+        .is_tls = c->listener->daemon != c->server->plain,
+        .is_admin = c->server->is_admin,
+        .started_us = c->request_started_us,
+    };
+}
+
+static void request_is_late(struct connection *c, const char *reason)
+{
+    struct request_arrival arrival = connection_arrival(c);
+
+    request_timed_out(c->request, &arrival, reason);
+    response_raw(c);
+}
+
 static void header_is_late(struct connection *c)
 {
-    request_count_timeout(c->server->context, "header");
     if (c->request != NULL) {
-        request_timed_out(c->request, "header_timeout");
-        response_raw(c);
-    } else if (c->listener->daemon == c->server->plain && c->served == 0 &&
-               made_progress(c, false)) {
+        request_is_late(c, "header_timeout");
+        connection_cut(c);
+        return;
+    }
+    request_count_timeout(c->server->context, "header_timeout");
+    if (c->listener->daemon == c->server->plain && c->served == 0 && made_progress(c, false)) {
         raw_refusal(c->fd, 408, "The request did not arrive in time.");
     }
     connection_cut(c);
@@ -221,8 +242,7 @@ static void on_due(void *arg)
             connection_phase(c, PHASE_BODY);
             return;
         }
-        request_timed_out(c->request, "body_timeout");
-        response_raw(c);
+        request_is_late(c, "body_timeout");
         connection_cut(c);
         return;
     case PHASE_WRITE:

@@ -49,6 +49,17 @@ static void wake(void *arg)
 
 static const struct request_io io = {wake};
 
+/* We need no arguments from the library, and it spends the connection's memory on each of them,
+ * until it closes without a word: an empty query has none. The line is its own read buffer, so it
+ * may be written to. */
+static void hide_query(const char *uri)
+{
+    char *mark = strchr(uri, '?');
+
+    if (mark != NULL)
+        mark[1] = '\0';
+}
+
 void *exchange_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
 {
     struct server *server = arg;
@@ -60,8 +71,10 @@ void *exchange_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
     c->bytes_in = c->bytes_out = 0;
     connection_phase(c, PHASE_HEADER);
     c->request = request_new(server->context, &io, c);
-    if (c->request != NULL) /* a copy: the library will cut it at '?' and unescape it in place */
+    if (c->request != NULL) { /* a copy: the library cuts it at '?' and unescapes it in place */
         request_head(c->request)->target = arena_copy(request_arena(c->request), str_of(uri));
+        hide_query(uri);
+    }
     return c;
 }
 
@@ -101,12 +114,7 @@ static enum MHD_Result walk_head(struct connection *c)
 
 static enum MHD_Result first_call(struct connection *c, const char *method, const char *version)
 {
-    struct request_arrival arrival = {
-        .peer = str_of(c->peer),
-        .is_tls = c->listener->daemon != c->server->plain,
-        .is_admin = c->server->is_admin,
-        .started_us = c->request_started_us,
-    };
+    struct request_arrival arrival = connection_arrival(c);
 
     if (!head_collect(c, method, version, &arrival.has_hidden_bytes))
         return MHD_NO;
@@ -220,9 +228,7 @@ void exchange_completed(void *arg, struct MHD_Connection *mhd, void **state,
         return;
     if (c->request != NULL && c->stage == STAGE_NEW && !c->is_cut && !c->is_gone &&
         code == MHD_REQUEST_TERMINATED_WITH_ERROR) {
-        struct request_arrival arrival = {.peer = str_of(c->peer),
-                                          .is_admin = c->server->is_admin,
-                                          .started_us = c->request_started_us};
+        struct request_arrival arrival = connection_arrival(c);
 
         request_refused_by_library(c->request, &arrival);
         c->raw_answered = true;

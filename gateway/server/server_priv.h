@@ -97,6 +97,7 @@ void connection_started(struct connection *c, struct MHD_Connection *mhd);
 void connection_free(struct connection *c);
 bool connection_index(struct connection *c); /* a TLS listener's: findable by its fd */
 void connection_phase(struct connection *c, enum phase phase);
+struct request_arrival connection_arrival(const struct connection *c);
 bool connection_has_unread(const struct connection *c); /* bytes that wait in the socket */
 void connection_suspend(struct connection *c);
 void connection_resume(struct connection *c); /* in this turn's resume hook */
