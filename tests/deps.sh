@@ -12,8 +12,7 @@ packages_of() {
     check) echo clang clang-format=clang-format clang-tidy=clang-tidy cppcheck universal-ctags libcmocka-dev \
         nodejs=node npm=npm ;;
     test)  echo clang libclang-rt-dev libcmocka-dev varnish=varnishtest ca-certificates curl jq nodejs=node \
-        openssl python3 prometheus=promtool prometheus-alertmanager=amtool
-        [ ! -f tests/node/package.json ] || echo npm=npm ;;
+        npm=npm openssl python3 prometheus=promtool prometheus-alertmanager=amtool wrk=wrk ;;
     run)   echo ca-certificates curl ;;
     chroot) echo mmdebstrap=mmdebstrap iproute2=ip debian-archive-keyring ;;
     bench) echo wrk=wrk nginx-light=nginx haproxy=haproxy varnish=varnishd ;;

@@ -23,7 +23,7 @@ in_fresh --no-network '
     done
     while read -r line; do
         echo "\$ $line"
-        bash -c "$line; $line" 2>/dev/null
+        printf "%s\n" "$line" "$line" | bash 2>/dev/null # twice, as the first one says
         echo
     done < <(grep -E "^  (curl|for) " run.log) >tried.log
     kill $run
@@ -32,5 +32,5 @@ in_fresh --no-network '
     for told in "X-Cache-Status: MISS" "X-Cache-Status: HIT" "^429" "\"hits\""; do
         grep -qi "$told" tried.log || { echo "fresh.sh: the lines that make run prints do not show $told"; exit 1; }
     done'
-in_fresh 'cd /root/gateway; make deps-build deps-test'
+in_fresh 'cd /root/gateway; make deps-build deps-test; npm ci --silent --prefix tests/conformance'
 in_fresh --no-network 'cd /root/gateway; make test'
