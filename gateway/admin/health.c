@@ -47,8 +47,8 @@ void get_ready(struct call *call)
         buf_add_str(out, STR("{\"status\":\"not_ready\",\"reason\":\"draining\"}"));
     } else if (!upstreams_are_ready(shared->upstreams, call->config, loop_now_us(call->admin->loop),
                                     &lacking)) {
-        buf_add_str(out, STR("{\"status\":\"not_ready\",\"reason\":\"no target of a required "
-                             "upstream can be tried\",\"upstream\":"));
+        buf_add_str(out, STR("{\"status\":\"not_ready\",\"reason\":\"a required upstream has "
+                             "no healthy target\",\"upstream\":"));
         buf_add_json(out, lacking);
         buf_add_char(out, '}');
     } else {
