@@ -1,7 +1,8 @@
 // soak.mjs - make soak: mixed traffic for minutes, while everything that must not grow is watched.
 //
-// About 2,000 requests a second of every kind in traffic.mjs, at most 400 at a time; a reload each few seconds, the
-// access log taken away and reopened now and then. Held at the end: every answer was one that its request may get;
+// About 2,000 requests a second of every kind in traffic.mjs, at most 200 at a time (and in the warm-up as many at once
+// now and then, so that whatever is kept for the next peak is there when the watching begins); a reload each few
+// seconds, the access log taken away and reopened now and then. Held at the end: every answer was one that its request may get;
 // memory does not grow after the warm-up (a fitted line over the samples rises by less than GROWTH_KIB a ten minutes' run, or
 // over what was watched of it); files, connections and requests in flight go back to where they began; no counter ever
 // falls; requests_total, the log's lines and what was sent agree; SIGTERM ends it with 0.
@@ -11,10 +12,11 @@ import { createReadStream, existsSync, readdirSync, readFileSync, renameSync, rm
 import http from 'node:http';
 import { join } from 'node:path';
 import { folder, sleep, startGateway, startOrigin, stop, stopAll } from '../node/programs.mjs';
-import { kinds, Unexpected } from './traffic.mjs';
+import { kinds, peak, Unexpected } from './traffic.mjs';
 
 const minutes = Number(process.argv[2] ?? 10), rate = Number(process.env.RATE ?? 2000);
-const MOST_AT_ONCE = 400, SAMPLE_MS = 5000, RELOAD_MS = 4000, LOG_MS = 20000, GROWTH_KIB = 4096;
+const MOST_AT_ONCE = 200, PEAK_MS = 6000, SAMPLE_MS = 5000, RELOAD_MS = 4000, LOG_MS = 20000, GROWTH_KIB = 4096;
+const FIRST_USE_FILES = 8; // what a worker opens when its first request comes: libcurl's pairs of sockets
 const warmUpMs = Math.max(60000, minutes * 60000 * 0.25);
 const sha256 = text => createHash('sha256').update(text).digest('hex');
 const log = join(folder(), 'access.log');
@@ -78,23 +80,26 @@ function slope(samples) {
 
 const wheel = Object.entries(kinds).flatMap(([name, kind]) => Array(kind.share).fill(name));
 
-function launch(world) {
-  const name = wheel[Math.floor(Math.random() * wheel.length)];
+function launch(world, name = wheel[Math.floor(Math.random() * wheel.length)]) {
   const tally = world.kinds[name] ??= { good: 0, bad: 0 };
   world.live++;
-  kinds[name].run(world).then(() => { tally.good++; }, error => {
+  (name === 'peak' ? peak : kinds[name].run)(world).then(() => { tally.good++; }, error => {
     tally.bad++;
     if (world.faults.length < 30) world.faults.push(`${((Date.now() - world.begun) / 1000).toFixed(1)} s, ${name}: ${error instanceof Unexpected ? error.message : error.stack}`);
   }).finally(() => { world.live--; });
 }
 
 async function drive(world, untilMs) {
-  let owed = 0, last = Date.now();
+  let owed = 0, last = Date.now(), nextPeak = last + PEAK_MS;
   while (Date.now() < untilMs && world.gateway.child.exitCode === null) {
     await sleep(5);
     const now = Date.now();
     owed = Math.min(owed + (now - last) * rate / 1000, MOST_AT_ONCE);
     last = now;
+    if (now >= nextPeak && now < world.begun + warmUpMs) {
+      nextPeak = now + PEAK_MS;
+      while (world.live < MOST_AT_ONCE) launch(world, 'peak');
+    }
     for (; owed >= 1 && world.live < MOST_AT_ONCE; owed--) launch(world);
   }
   while (world.live > 0) await sleep(20);
@@ -154,7 +159,7 @@ async function settle(world, base) {
   let last;
   for (let i = 0; i < 50; i++) {
     last = await sample(world);
-    if (last.inFlight === 0 && last.connections <= base.connections && last.files <= base.files + last.upstream + 2) break;
+    if (last.inFlight === 0 && last.connections <= base.connections && last.files <= base.files + last.upstream + FIRST_USE_FILES) break;
     await sleep(200);
   }
   return last;
@@ -170,7 +175,7 @@ function judgeMemory(world) {
 async function soak() {
   const origins = [await startOrigin(), await startOrigin()];
   const gateway = await startGateway(configuration(origins, 0));
-  const agent = new http.Agent({ keepAlive: true, maxSockets: 300, maxFreeSockets: 100 });
+  const agent = new http.Agent({ keepAlive: true, maxSockets: MOST_AT_ONCE, maxFreeSockets: 50 });
   const world = { url: gateway.url, admin: gateway.admin, gateway, agent, sent: 0, whole: 0, live: 0, crossed: 0, reloads: 0, lines: 0, begun: Date.now(),
     statuses: {}, kinds: {}, faults: [], fell: [], samples: [], metrics: new Map(), isOver: false };
   const base = await sample(world);
@@ -192,7 +197,7 @@ async function soak() {
   judgeMemory(world);
   judge(end.inFlight === 0, `in flight: ${end.inFlight}`);
   judge(end.connections <= base.connections, `client connections: ${base.connections} at first, at most ${Math.max(...world.samples.map(s => s.connections))}, ${end.connections} at the end`);
-  judge(end.files <= base.files + end.upstream + 2, `files: ${base.files} at first, at most ${Math.max(...world.samples.map(s => s.files))}, ${end.files} at the end with ${end.upstream} connections kept upstream`);
+  judge(end.files <= base.files + end.upstream + FIRST_USE_FILES, `files: ${base.files} at first, at most ${Math.max(...world.samples.map(s => s.files))}, ${end.files} at the end with ${end.upstream} connections kept upstream`);
   judge(world.fell.length === 0, `counters that fell: ${world.fell.length ? world.fell.slice(0, 5).join('; ') : 'none'}`);
   judge(world.lines + dropped === end.total, `requests_total ${end.total}, lines in the log ${world.lines}, dropped ${dropped}`);
   judge(world.whole <= end.total && end.total <= world.sent, `${world.whole} answered <= ${end.total} counted <= ${world.sent} sent`);

@@ -109,6 +109,13 @@ function halfRequest(world) {
   });
 }
 
+// All at once, each for half a second, in one of three ways of waiting.
+export async function peak(world) {
+  const answer = await pick([() => ask(world, '/slow?ms=500'), () => cached(world, `cc=max-age%3D60&ms=500&k=${id()}`),
+    () => ask(world, '/slow?ms=500', { method: 'POST', body: noise.subarray(0, 50000) })])();
+  isOurs(answer, [200], 'peak');
+}
+
 export const kinds = {
   hit: { share: 300, run: world => cached(world, `cc=max-age%3D3600&bytes=800&k=${upTo(100)}`) },
   hitLarge: { share: 20, run: world => cached(world, `cc=max-age%3D3600&bytes=60000&k=${upTo(10)}`) },
