@@ -159,6 +159,9 @@ void connection_phase(struct connection *c, enum phase phase)
     if (phase == PHASE_IDLE && c->is_gone)
         ms = 0; /* it can ask no more, but for what the library has of it already */
     c->due_us = ms < 0 ? UINT64_MAX : loop_now_us(c->server->loop) + (uint64_t)ms * 1000;
+    c->has_given_back = phase != PHASE_IDLE || ms * 1000 <= SERVER_GIVE_BACK_US;
+    if (!c->has_given_back)
+        c->due_us = loop_now_us(c->server->loop) + SERVER_GIVE_BACK_US;
     if (c->due_us == UINT64_MAX ||
         (deadline_is_set(&c->deadline) && c->deadline.at_us <= c->due_us))
         return;
@@ -217,6 +220,20 @@ static void header_is_late(struct connection *c)
     connection_cut(c);
 }
 
+/* The first part of an idle connection's time is over: its memory goes back, the rest begins. */
+static void give_back(struct connection *c)
+{
+    uint64_t idle_us = (uint64_t)phase_ms(c, PHASE_IDLE) * 1000;
+
+    idle_give_back(c);
+    c->has_given_back = true;
+    c->due_us = loop_now_us(c->server->loop);
+    if (idle_us > SERVER_GIVE_BACK_US)
+        c->due_us += idle_us - SERVER_GIVE_BACK_US;
+    if (!deadline_set(c->server->loop, &c->deadline, c->due_us))
+        connection_cut(c);
+}
+
 static void on_due(void *arg)
 {
     struct connection *c = arg;
@@ -233,6 +250,10 @@ static void on_due(void *arg)
         header_is_late(c);
         return;
     case PHASE_IDLE:
+        if (!c->has_given_back) {
+            give_back(c);
+            return;
+        }
         if (!c->is_gone)
             request_count_timeout(c->server->context, "idle");
         connection_cut(c);

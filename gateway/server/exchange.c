@@ -116,6 +116,8 @@ static enum MHD_Result first_call(struct connection *c, const char *method, cons
 {
     struct request_arrival arrival = connection_arrival(c);
 
+    if (c->line == NULL)
+        c->line = method;
     if (!head_collect(c, method, version, &arrival.has_hidden_bytes))
         return MHD_NO;
     if (request_check(c->request, &arrival) == REQUEST_ANSWERS)

@@ -15,7 +15,8 @@
 #define SERVER_BLOCK_BYTES      (32 * 1024) /* of a streamed answer */
 #define SERVER_MAX_LISTENERS    16
 #define SERVER_ACCEPT_BATCH     64
-#define SERVER_ACCEPT_PAUSE_US  100000 /* without a free fd */
+#define SERVER_GIVE_BACK_US     1000000 /* of silence, before idle memory goes back */
+#define SERVER_ACCEPT_PAUSE_US  100000  /* without a free fd */
 #define SERVER_LAST_BATCHES     64
 /* while draining, how long a new connection may take to ask */
 #define SERVER_FIRST_REQUEST_US 1000000
@@ -51,8 +52,10 @@ struct connection {
     enum stage stage;
     struct request *request;
     const char *raw_target;
+    const char *line; /* where the first request's line stood: the start of the library's memory */
     uint64_t request_started_us, bytes_in, bytes_out, received_mark, acked_mark;
     uint32_t served;
+    bool has_given_back; /* its idle memory, since the last request */
     bool is_suspended, is_resuming, is_cut, keeps_count;
     bool is_gone;      /* the client has closed, or half-closed: nothing is waited for any more */
     bool is_lost;      /* it did so while its request waited */
@@ -102,6 +105,9 @@ bool connection_has_unread(const struct connection *c); /* bytes that wait in th
 void connection_suspend(struct connection *c);
 void connection_resume(struct connection *c); /* in this turn's resume hook */
 void connection_cut(struct connection *c);    /* no byte more in either direction */
+
+/* idle.c */
+void idle_give_back(const struct connection *c);
 
 /* accept.c */
 /* most_per_ip: 0 for no such limit. */

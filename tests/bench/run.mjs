@@ -128,7 +128,7 @@ async function measureIdle(contestant, dir) {
       s.write('GET /bytes/16 HTTP/1.1\r\nHost: x\r\n\r\n');
       await new Promise(done => { s.once('data', done); s.once('close', done); });
     }
-    await sleep(300);
+    await sleep(2500); // what goes back after a moment of silence has gone
     const alive = sockets.filter(s => !s.destroyed).length;
     return { kib: (rssKiB(child.pid) - before) / Math.max(1, alive), alive };
   } finally {
