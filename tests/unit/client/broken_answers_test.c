@@ -90,6 +90,7 @@ static void run_row(const struct row *row)
     struct script_server *server = malloc(sizeof(*server));
     struct bench bench;
     struct probe p = {0};
+    size_t seen;
 
     assert_non_null(server);
     probe_case = row->name;
@@ -104,7 +105,10 @@ static void run_row(const struct row *row)
         fail_msg("%s: the body is \"%s\"", row->name, p.body);
     if (row->reason != NULL && strcmp(row->reason, p.reason) != 0)
         fail_msg("%s: the reason is %s", row->name, p.reason);
-    assert_int_equal(server_saw(server, "/row "), 1);
+    /* who speaks first may be left before the request is read; nobody sees it twice */
+    seen = server_saw(server, "/row ");
+    if (seen > 1 || (seen == 0 && row->steps[0].kind == S_HEAD))
+        fail_msg("%s: the server saw it %zu times", row->name, seen);
     if (row->outcome == CLIENT_OK && row->steps[2].kind == S_PAUSE)
         bench_idle(&bench, 20); /* poison that comes after the next request cannot be told */
     bench_canary(&bench, row->name);
