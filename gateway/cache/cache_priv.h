@@ -25,7 +25,7 @@ enum {
     FLIGHT_SHARDS = 64,
     FLIGHT_BUCKETS = 64,
     ASIDE_SLOTS = 64,  /* each flight shard */
-    URL_SLOTS = 16384, /* latest purge of the URLs that hash there */
+    URL_SLOTS = 65536, /* latest purge of the URLs that hash there */
     TAG_SLOTS = 4096,  /* the same of tags */
     INDEX_COST = 96    /* an entry's share of hash tables and ghost, charged with it */
 };
