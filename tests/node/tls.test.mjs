@@ -1,0 +1,156 @@
+// tls.test.mjs - TLS on both sides, with node's own client and server: certificates by SNI, versions,
+// plain bytes on a TLS port, certificates that change under SIGHUP, https upstreams that are verified.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import https from "node:https";
+import net from "node:net";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import tls from "node:tls";
+import { folder, sleep, startGateway, startOrigin, stop } from "./programs.mjs";
+
+const dir = folder();
+let gateway, port, upstream, origin;
+
+/** A self-signed certificate for the names; its files' paths. */
+function certificate(name, names) {
+  const cert = join(dir, `${name}.pem`), key = join(dir, `${name}.key`);
+  execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+    "-days", "2", "-subj", `/CN=${names[0]}`, "-addext", `subjectAltName=${names.map((n) => `DNS:${n}`).join(",")}`,
+    "-keyout", key, "-out", cert], { stdio: "ignore" });
+  return { cert, key };
+}
+
+/** What the gateway shows to a client that asks for this name. */
+function handshake(servername, options = {}) {
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({ port, host: "127.0.0.1", servername, rejectUnauthorized: false, ...options }, () => {
+      const seen = { subject: socket.getPeerCertificate().subject.CN, protocol: socket.getProtocol(),
+        serial: socket.getPeerCertificate().serialNumber };
+      socket.end();
+      resolve(seen);
+    });
+    socket.on("error", reject);
+  });
+}
+
+function get(path, agent, servername = "one.test") {
+  return new Promise((resolve, reject) => {
+    https.get({ port, host: "127.0.0.1", path, agent, servername, rejectUnauthorized: false }, (answer) => {
+      let body = "";
+      answer.on("data", (bytes) => (body += bytes));
+      answer.on("end", () => resolve({ status: answer.statusCode, headers: answer.headers, body }));
+    }).on("error", reject);
+  });
+}
+
+before(async () => {
+  const one = certificate("one", ["one.test"]), two = certificate("two", ["two.test", "*.two.test"]);
+  const back = certificate("back", ["localhost"]);
+  upstream = https.createServer({ cert: readFileSync(back.cert), key: readFileSync(back.key) },
+    (request, response) => response.end("over tls"));
+  await new Promise((done) => upstream.listen(0, "127.0.0.1", done));
+  origin = await startOrigin();
+  const secure = upstream.address().port;
+  gateway = await startGateway({
+    server: { listen: ["127.0.0.1:0", { address: "127.0.0.1:0", tls: ["one", "two"] }], workers: 1, header_timeout: "1s",
+      tls: { one, two } },
+    admin: { listen: "127.0.0.1:0" },
+    limits: { enabled: false },
+    upstreams: {
+      plain: { targets: [origin] },
+      verified: { targets: [`https://localhost:${secure}`], tls: { ca: back.cert }, host: "target" },
+      wrong_name: { targets: [`https://127.0.0.1:${secure}`], tls: { ca: back.cert }, retry: { attempts: 0 } },
+      unknown_ca: { targets: [`https://localhost:${secure}`], retry: { attempts: 0 } },
+      unverified: { targets: [`https://127.0.0.1:${secure}`], tls: { verify: false } },
+    },
+    routes: ["verified", "wrong_name", "unknown_ca", "unverified"]
+      .map((name) => ({ name, match: { path: `/${name}` }, upstream: name }))
+      .concat([{ name: "rest", match: { path: "/*" }, upstream: "plain" }]),
+    log: { access: "off" },
+  });
+  port = Number(/https:\/\/127\.0\.0\.1:(\d+)/.exec(gateway.said())[1]);
+});
+after(async () => {
+  assert.equal(await stop(gateway.child), 0);
+  upstream.close();
+  upstream.closeAllConnections?.();
+});
+
+test("the certificate is chosen by the name the client asks for", async () => {
+  assert.equal((await handshake("one.test")).subject, "one.test");
+  assert.equal((await handshake("two.test")).subject, "two.test");
+  assert.equal((await handshake("deep.two.test")).subject, "two.test");
+  assert.equal((await handshake("unknown.test")).subject, "one.test");
+});
+
+test("TLS 1.2 and 1.3 are spoken, nothing older", async () => {
+  assert.equal((await handshake("one.test")).protocol, "TLSv1.3");
+  assert.equal((await handshake("one.test", { maxVersion: "TLSv1.2" })).protocol, "TLSv1.2");
+  await assert.rejects(handshake("one.test", { minVersion: "TLSv1", maxVersion: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0" }));
+});
+
+test("requests pass, kept connections stay, the upstream hears of https", async () => {
+  const agent = new https.Agent({ keepAlive: true, maxSockets: 1 });
+  for (let i = 0; i < 3; i++) {
+    const { status, body } = await get("/headers", agent);
+    assert.equal(status, 200);
+    assert.match(body, /"X-Forwarded-Proto","https"/);
+  }
+  const { body } = await get("/bytes/200000", agent);
+  assert.equal(body.length, 200000);
+  agent.destroy();
+});
+
+test("plain HTTP on the TLS port is closed without an answer", async () => {
+  const seen = await new Promise((resolve) => {
+    let bytes = "";
+    const socket = net.connect(port, "127.0.0.1", () => socket.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    socket.on("data", (data) => (bytes += data.toString("latin1")));
+    socket.on("close", () => resolve(bytes));
+    socket.on("error", () => {});
+  });
+  assert.doesNotMatch(seen, /HTTP\/1/);
+});
+
+test("a stalled handshake is closed at the header deadline", async () => {
+  await new Promise((resolve) => {
+    const socket = net.connect(port, "127.0.0.1");
+    socket.on("data", () => {});
+    socket.on("close", resolve);
+    socket.on("error", () => {});
+  });
+});
+
+test("an https upstream is verified: name, authority, or on the operator's word not at all", async () => {
+  assert.equal((await get("/verified")).body, "over tls");
+  assert.equal((await get("/unverified")).body, "over tls");
+  for (const path of ["/wrong_name", "/unknown_ca"]) {
+    const { status, body } = await get(path);
+    assert.equal(status, 502, path);
+    assert.equal(JSON.parse(body).error, "Bad Gateway");
+  }
+});
+
+test("SIGHUP brings new certificates to new handshakes; a broken one changes nothing", async () => {
+  const before = await handshake("one.test");
+  const agent = new https.Agent({ keepAlive: true, maxSockets: 1 });
+  assert.equal((await get("/health", agent)).status, 200);
+  certificate("one", ["one.test"]);
+  gateway.child.kill("SIGHUP");
+  let now = before;
+  for (let i = 0; i < 50 && now.serial === before.serial; i++) {
+    await sleep(20);
+    now = await handshake("one.test");
+  }
+  assert.notEqual(now.serial, before.serial);
+  assert.equal((await get("/health", agent)).status, 200, "the kept connection goes on");
+  agent.destroy();
+
+  writeFileSync(join(dir, "one.pem"), "not a certificate");
+  const answer = await fetch(`${gateway.admin}/system/config/reload`, { method: "POST" });
+  assert.equal(answer.status, 422);
+  assert.match((await answer.json()).faults.join(), /server\.tls\.one/);
+  assert.equal((await handshake("one.test")).serial, now.serial);
+});
