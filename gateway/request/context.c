@@ -276,6 +276,7 @@ bool request_keep_head(struct request *r)
     r->head.method = arena_copy(r->arena, r->head.method);
     r->upstream_target = arena_copy(r->arena, r->upstream_target);
     r->facts.host = arena_copy(r->arena, r->facts.host);
+    r->facts.authority = arena_copy(r->arena, r->facts.authority);
     r->facts.origin_form = arena_copy(r->arena, r->facts.origin_form);
     r->target = http_split_target(r->facts.origin_form);
     r->path = arena_copy(r->arena, r->path);

@@ -68,6 +68,19 @@ static bool is_well_framed(const struct request *r)
            !http_fields_count_of(&r->head.fields, HTTP_TRANSFER_ENCODING);
 }
 
+/* When libmicrohttpd finds a body malformed, it may end the connection, and the memory in which
+ * the head lies, before we hear of the request's end. */
+static enum request_next keep_for_body(struct request *r)
+{
+    if (!r->facts.has_body || request_keep_head(r))
+        return REQUEST_GOES_ON;
+    (void)reply_out_of_memory(r);
+    r->is_answered = true;
+    r->answer.closes = true;
+    r->facts.has_body = false;
+    return REQUEST_ANSWERS;
+}
+
 enum request_next request_check(struct request *request, const struct request_arrival *arrival)
 {
     struct request *r = request;
@@ -79,7 +92,7 @@ enum request_next request_check(struct request *request, const struct request_ar
     r->walk = arrival->is_admin ? &walk_system : &walk_limit_first;
     r->refusal = judge(r);
     if (r->refusal == HTTP_SOUND)
-        return REQUEST_GOES_ON;
+        return keep_for_body(r);
     text = http_refusal_text(r->refusal);
     slug = str_of(text.slug);
     count_series(r->context, M_REJECTED, 1, &slug);
