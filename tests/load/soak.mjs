@@ -167,8 +167,9 @@ async function settle(world, base) {
 
 function judgeMemory(world) {
   const watched = world.samples.filter(s => s.at * 1000 >= warmUpMs && s.at <= world.drivenS);
-  const perSecond = watched.length > 2 ? slope(watched) : 0, span = watched.length > 2 ? watched.at(-1).at - watched[0].at : 0;
-  judge(perSecond * span < GROWTH_KIB, `memory: ${world.samples[0].rss} KiB at first, ${watched[0]?.rss} after the warm-up of ${warmUpMs / 1000} s, ${watched.at(-1)?.rss} at the end; ` +
+  if (watched.length < 3) return console.log(`memory: a run of ${minutes} minutes is all warm-up`);
+  const perSecond = slope(watched), span = watched.at(-1).at - watched[0].at;
+  judge(perSecond * span < GROWTH_KIB, `memory: ${world.samples[0].rss} KiB at first, ${watched[0].rss} after the warm-up of ${warmUpMs / 1000} s, ${watched.at(-1).rss} at the end; ` +
     `the fitted line rises by ${(perSecond * span).toFixed(0)} KiB in ${span.toFixed(0)} s (less than ${GROWTH_KIB})`);
 }
 
