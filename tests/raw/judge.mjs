@@ -170,8 +170,9 @@ export const judgeOrigin = (run, records) => {
     }
     const wanted = Array.isArray(run.origin) && good > 0 ? run.origin : null;
     const count = typeof run.origin === 'number' ? run.origin : (wanted?.length ?? good);
-    if (records.length !== count)
-        complaints.push(`origin: ${records.length} requests, want ${count}: ${records.map((r) => `${r.method} ${r.target}`)}`);
+    const seen = Array.isArray(run.origin) && good === 0 ? whole : records; // refused midway: a beginning is no request
+    if (seen.length !== count)
+        complaints.push(`origin: ${seen.length} requests, want ${count}: ${records.map((r) => `${r.method} ${r.target}`)}`);
     wanted?.forEach((want, i) => complaints.push(...(records[i] ? judgeRecord(want, records[i]) : [])));
     return complaints;
 };

@@ -9,6 +9,7 @@
 #undef server_connections
 #include "worker/worker.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -160,6 +161,8 @@ static inline bool hear(int fd, const char *text, char *received, size_t room)
     while (text == NULL || strstr(received, text) == NULL) {
         ssize_t got = recv(fd, received + len, room - 1 - len, 0);
 
+        if (got < 0 && errno == EINTR)
+            continue;
         if (got <= 0)
             return text == NULL && got == 0;
         len += (size_t)got;
