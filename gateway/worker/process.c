@@ -198,6 +198,7 @@ static bool make_admin(struct gateway *g, const struct config *config, struct fa
     if (*bad_listener)
         return false;
     g->admin_port = socket.port;
+    g->has_admin_path = config->admin.listen.is_unix;
     return server_add(g->admin_server, socket.fd, &config->admin.listen, why);
 }
 
@@ -244,6 +245,8 @@ failed:
 static void finish(struct gateway *g)
 {
     fleet_free(&g->fleet);
+    if (g->has_admin_path)
+        (void)unlink(request_rules_config(g->rules)->admin.listen.address.ptr);
     server_free(&g->admin_server);
     if (g->loop != NULL) {
         deadline_clear(g->loop, &g->sweep);

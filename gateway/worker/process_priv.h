@@ -16,6 +16,7 @@ struct gateway {
     struct server *admin_server;
     struct admin *admin;
     uint16_t admin_port;
+    bool has_admin_path; /* the admin listener's unix socket is ours, to be removed at the end */
     struct fleet *fleet;
     struct deadline sweep, drain;
     uint64_t stop_accepting_us, give_up_us; /* of the drain */
