@@ -245,7 +245,8 @@ enum step reply_reader(struct request *r)
     r->answer.length = head->length;
     if (!http_answer_has_body(r->head.method, head->status)) {
         r->answer.body = REQUEST_BODY_EMPTY;
-    } else if (fill_reader_whole(r->reader, &r->answer.bytes)) {
+    } else if ((head->has_length || fill_reader_trailers(r->reader) == NULL) &&
+               fill_reader_whole(r->reader, &r->answer.bytes)) { /* trailers need chunks */
         r->answer.body = REQUEST_BODY_MEMORY;
         r->answer.has_length = true;
         r->answer.length = r->answer.bytes.len;
