@@ -8,7 +8,7 @@ import net from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import tls from "node:tls";
-import { folder, sleep, startGateway, startOrigin, stop } from "./programs.mjs";
+import { folder, sleep, startGateway, startOrigin, stop, stopAll } from "./programs.mjs";
 
 const dir = folder();
 let gateway, port, upstream, origin;
@@ -73,9 +73,11 @@ before(async () => {
   port = Number(/https:\/\/127\.0\.0\.1:(\d+)/.exec(gateway.said())[1]);
 });
 after(async () => {
-  assert.equal(await stop(gateway.child), 0);
+  const status = await stop(gateway.child);
   upstream.close();
   upstream.closeAllConnections?.();
+  await stopAll();
+  assert.equal(status, 0);
 });
 
 test("the certificate is chosen by the name the client asks for", async () => {
