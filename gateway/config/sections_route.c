@@ -123,7 +123,7 @@ static const struct section route_cache_section = {
 static const struct words auths = {{"none", "identity", "off"}};
 static const struct field route_fields[] = {
     FIELD_WITH(name_rule, "name", kind_text, R, name, NULL, 0, 0,
-               "in metrics, logs and scopes; absent: its path"),
+               "in metrics, logs and scopes; absent: its host, path and methods"),
     FIELD_NESTED("match", match_section, "which requests"),
     FIELD("upstream", kind_reference, R, upstream, NULL, 0, 0, "who answers: a name of upstreams"),
     FIELD_WITH(path_or_empty_rule, "strip_prefix", kind_text, R, strip_prefix, NULL, 0, 0,
@@ -145,6 +145,20 @@ static const struct field route_fields[] = {
 };
 #undef R
 
+/* Two routes may share a path and differ in host or methods, so those belong to a made-up name:
+ * "/orders", "api.test/orders", "/orders GET,HEAD". */
+static struct str made_up_name(struct arena *arena, const struct route_config *route)
+{
+    bool is_any_host = str_eq(route->match.host, STR("*"));
+    struct str name = arena_printf(arena, "%.*s%.*s", is_any_host ? 0 : (int)route->match.host.len,
+                                   route->match.host.ptr, STR_ARG(route->match.path));
+
+    for (uint32_t i = 0; i < route->match.methods.count && name.ptr != NULL; i++)
+        name = arena_printf(arena, "%.*s%c%.*s", STR_ARG(name), i == 0 ? ' ' : ',',
+                            STR_ARG(route->match.methods.at[i]));
+    return name.ptr != NULL ? name : route->match.path;
+}
+
 static void route_finish(struct reader *reader, const struct node *node, void *base)
 {
     struct route_config *route = base;
@@ -152,7 +166,7 @@ static void route_finish(struct reader *reader, const struct node *node, void *b
     if (node_child(node, STR("max_body_bytes")) == NULL)
         route->max_body_bytes = reader->config->server.max_body_bytes;
     if (node_child(node, STR("name")) == NULL)
-        route->name = route->match.path;
+        route->name = made_up_name(reader->arena, route);
     if (node_child(node, STR("match")) == NULL)
         reader_fault_in(reader, node, "match",
                         "is missing, expected an object such as { \"path\": \"/products/*\" }");
