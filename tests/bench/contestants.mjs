@@ -132,7 +132,7 @@ export function contestants(dir, ports, origin, program) {
     haproxy: haproxy(dir, ports[2], origin),
     varnish: varnish(dir, ports[3], origin),
   };
-  return Object.entries(all).filter(([, c]) => c).map(([name, c], i) => ({ name, port: ports[i], ...c }));
+  return Object.entries(all).map(([name, c], i) => c && { name, port: ports[i], ...c }).filter(Boolean);
 }
 
 // Starts a command pinned to a core; the child is ended by its id.
