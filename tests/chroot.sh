@@ -39,6 +39,7 @@ make_root() {
 mkdir -p build
 [ -d "$root" ] || make_root
 cp /etc/resolv.conf "$root/etc/resolv.conf"
+printf '127.0.0.1 localhost\n::1 localhost\n' >"$root/etc/hosts" # an installed Debian has it, this one would not
 export root command="$*"
 exec unshare "${namespaces[@]}" bash -euc '
     mount -t proc proc "$root/proc"
