@@ -23,6 +23,11 @@ bool request_has_body(const struct request *request)
     return request->facts.has_body;
 }
 
+bool request_body_is_coming(const struct request *request)
+{
+    return request->facts.has_body && !request->facts.expects_continue;
+}
+
 static void choose_id(struct request *r)
 {
     struct str given = http_fields_get(&r->head.fields, HTTP_X_REQUEST_ID);
@@ -119,7 +124,7 @@ static bool is_question(const struct request *r)
     return r->takes_question_body;
 }
 
-static uint64_t body_limit(const struct request *r)
+uint64_t request_body_limit(const struct request *r)
 {
     if (is_question(r))
         return REQUEST_SYSTEM_BODY;
@@ -150,7 +155,7 @@ ptrdiff_t request_body(struct request *request, struct str bytes)
     struct body_buffer *body = &r->body;
     size_t at, first, taken;
 
-    if (body->received + bytes.len > body_limit(r))
+    if (body->received + bytes.len > request_body_limit(r))
         return body_too_large(r);
     if (is_question(r)) {
         body->received += bytes.len;

@@ -93,6 +93,8 @@ enum request_next {
 /* Validates the head. ANSWERS: refused, and the connection must be closed after the answer. */
 enum request_next request_check(struct request *request, const struct request_arrival *arrival);
 bool request_has_body(const struct request *request); /* after request_check() */
+/* It has a body, and the client does not wait for 100 (Continue) before it sends it. */
+bool request_body_is_coming(const struct request *request);
 /* Walks on as far as it can. */
 enum request_next request_run(struct request *request);
 enum {

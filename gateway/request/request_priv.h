@@ -6,6 +6,7 @@
 #define REQUEST_ARENA_BLOCK (16 * 1024)
 #define REQUEST_ARENA_MAX   (512 * 1024)
 #define REQUEST_SPARES      256          /* recycled requests kept by a worker */
+#define REQUEST_DRAIN_BYTES (256 * 1024) /* of a body that nobody wants, before its answer */
 #define REQUEST_BODY_ROOM   (64 * 1024)  /* of a body on its way upstream */
 #define REQUEST_SYSTEM_BODY (256 * 1024) /* of a question for the admin room: in the arena */
 #define REQUEST_RETRIES     3            /* look-ups after a flight before fetching alone */
@@ -186,6 +187,7 @@ void request_hold(struct request *r);
 void request_release(struct request *r);
 void request_wake(struct request *r);
 bool request_keep_head(struct request *r);
+uint64_t request_body_limit(const struct request *r);
 
 /* reply.c: the answer; each returns STEP_ANSWER */
 enum step reply_problem(struct request *r, int status, const char *reason, const char *message,

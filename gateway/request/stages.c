@@ -38,6 +38,16 @@ static enum request_next wait_or_body(struct request *r)
     return REQUEST_WAITS;
 }
 
+/* An answer of our own to a request whose body is small and on its way: taken and thrown away
+ * first, the connection can be kept, and no reset overtakes the answer. */
+static bool is_worth_draining(const struct request *r)
+{
+    uint64_t most =
+        request_body_limit(r) < REQUEST_DRAIN_BYTES ? request_body_limit(r) : REQUEST_DRAIN_BYTES;
+
+    return !r->facts.is_chunked && !r->facts.expects_continue && r->facts.content_length <= most;
+}
+
 enum request_next walk_on(struct request *r)
 {
     r->is_waiting = false;
@@ -60,7 +70,7 @@ enum request_next walk_on(struct request *r)
         }
     }
     /* No answer can leave before the body is in: what is still to come is thrown away. */
-    if (r->facts.has_body && !r->body.ended && r->fetch.is_on) {
+    if (r->facts.has_body && !r->body.ended && (r->fetch.is_on || is_worth_draining(r))) {
         r->body.discards = true;
         return REQUEST_WANTS_BODY;
     }

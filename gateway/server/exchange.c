@@ -13,6 +13,7 @@
 #define DISCARD_BYTES                                                                              \
     (256 * 1024) /* of a refused body, so that the client reads our answer before it sees a reset  \
                   */
+#define RAW_BYTES (16 * 1024) /* of a body that a socket's buffer takes whole */
 
 static struct connection *connection_of(struct MHD_Connection *mhd)
 {
@@ -96,6 +97,22 @@ static enum MHD_Result queue(struct connection *c)
 
 /* ---- first call ---- */
 
+/* An answer before the body: the library would close at once, and the reset that the rest of the
+ * body meets can overtake the answer. A small one we write ourselves, and go on taking the body. */
+static enum MHD_Result answer_early(struct connection *c)
+{
+    const struct request_answer *answer = request_answer(c->request);
+
+    if (!request_body_is_coming(c->request) || answer->body != REQUEST_BODY_MEMORY ||
+        answer->bytes.len > RAW_BYTES)
+        return queue(c);
+    c->stage = STAGE_BODY;
+    response_raw(c);
+    c->raw_mark = c->bytes_in;
+    connection_phase(c, PHASE_HEADER); /* not for ever */
+    return MHD_YES;
+}
+
 static enum MHD_Result walk_head(struct connection *c)
 {
     switch (request_run(c->request)) {
@@ -109,7 +126,7 @@ static enum MHD_Result walk_head(struct connection *c)
     case REQUEST_GOES_ON:
         break;
     }
-    return queue(c);
+    return answer_early(c);
 }
 
 static enum MHD_Result first_call(struct connection *c, const char *method, const char *version)
