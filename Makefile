@@ -75,6 +75,15 @@ $(BUILD)/fuzz/$(1:tests/fuzz/%_fuzz.c=%): $(BUILD)/obj/$(1:.c=.o) $(call lower,$
 endef
 $(foreach f,$(FUZZERS),$(eval $(call FUZZ_RULE,$(f))))
 
+# a program that measures one room by itself links the same way
+define BENCH_RULE
+$(BUILD)/bench/$(1:tests/bench/%_bench.c=%): $(BUILD)/obj/$(1:.c=.o) $(call lower,$(call fuzz_room,$(1)))
+	@mkdir -p $$(@D)
+	$$(call link) -lcmocka
+endef
+BENCHES := $(wildcard tests/bench/*_bench.c)
+$(foreach f,$(BENCHES),$(eval $(call BENCH_RULE,$(f))))
+
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -126,7 +135,8 @@ fuzz: deps-test
 k6:
 	@k6/run.sh
 
-bench: deps-bench programs
+bench: deps-bench programs $(BENCHES:tests/bench/%_bench.c=$(BUILD)/bench/%)
+	@for b in $(filter $(BUILD)/bench/%,$^); do $$b || exit 1; done
 	@node tests/bench/run.mjs
 big: programs
 	@node tests/load/memory.mjs 1024

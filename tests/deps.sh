@@ -15,7 +15,7 @@ packages_of() {
         npm=npm openssl python3 prometheus=promtool prometheus-alertmanager=amtool wrk=wrk ;;
     run)   echo ca-certificates curl ;;
     chroot) echo mmdebstrap=mmdebstrap iproute2=ip debian-archive-keyring ;;
-    bench) echo wrk=wrk nginx-light=nginx haproxy=haproxy varnish=varnishd ;;
+    bench) echo libcmocka-dev wrk=wrk nginx-light=nginx haproxy=haproxy varnish=varnishd ;;
     *)     echo "deps.sh: no group '$1'" >&2; exit 2 ;;
     esac
 }

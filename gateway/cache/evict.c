@@ -1,10 +1,10 @@
 /* evict.c - the budget, and who leaves when it is full.
  *
  * S3-FIFO (Yang et al., SOSP 2023) by bytes in each shard: newcomers enter a small
- * queue of a tenth of the bytes, those asked for twice there move to the main queue,
+ * queue of a tenth of the bytes, those asked for again there move to the main queue,
  * which gives each a turn for each hit; a newcomer whose key left lately (the ghost)
  * starts in main. A hit writes one byte of the entry and moves nothing. Measured
- * against LRU and others it is the best or near it, and the only cheap one that a
+ * against LRU and SIEVE (make bench) it is the best or near it, and the only cheap one that a
  * crawler does not empty. The dead leave first where they are met.
  *
  * The budget is one counter that never passes the limit: memory is charged before it
@@ -134,7 +134,7 @@ static struct cache_entry *victim_of_small(struct shard *shard, uint64_t now_us)
     while ((entry = shard->queues[QUEUE_SMALL].oldest) != NULL) {
         uint8_t frequency = atomic_load_explicit(&entry->frequency, memory_order_relaxed);
 
-        if (frequency < 2 || entry_is_dead(entry, now_us))
+        if (frequency < 1 || entry_is_dead(entry, now_us))
             return entry;
         queue_remove(shard, entry);
         atomic_store_explicit(&entry->frequency, 0, memory_order_relaxed);

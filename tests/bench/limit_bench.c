@@ -1,8 +1,7 @@
 /* limit_bench.c - nanoseconds a decision, for one thread and for two.
  *
  * The free tier's three windows, a million clients in random order, then a hundred in turn; the
- * clock is passed in, as a worker reads it once a turn. Prints one line a case. Build:
- * gcc -O2 -Igateway -D_GNU_SOURCE tests/bench/limit_bench.c with the archives of limit and base. */
+ * clock is passed in, as a worker reads it once a turn. Prints one line a case. */
 #include "limit/limit.h"
 
 #include <pthread.h>
