@@ -6,10 +6,15 @@
  * Main thread: the cache walks in short steps. */
 #include "admin/admin_priv.h"
 
+enum { GLOB_WALK_US = 250 * 1000 }; /* then the answer comes, and says that it is not complete */
+
 /* What all four have in common. False: answered. */
 static bool read_common(struct call *call, struct purge *purge)
 {
-    return parameter_flag(call, "dry_run", &purge->dry_run) && parameter_host(call, &purge->host);
+    if (purge->kind == PURGE_GLOB)
+        purge->walk_us = GLOB_WALK_US;
+    return parameter_flag(call, "dry_run", &purge->dry_run) &&
+           parameter_flag(call, "soft", &purge->soft) && parameter_host(call, &purge->host);
 }
 
 static void add_result(struct purge_result *sum, const struct purge_result *more)
@@ -19,6 +24,7 @@ static void add_result(struct purge_result *sum, const struct purge_result *more
     for (uint32_t i = 0; i < more->sample_count && sum->sample_count < COUNT_OF(sum->sample); i++)
         sum->sample[sum->sample_count++] = more->sample[i];
     sum->complete = sum->complete && more->complete;
+    sum->is_done = sum->is_done && more->is_done;
 }
 
 static void run(struct call *call, const struct purge *purge, struct purge_result *sum)
@@ -49,14 +55,14 @@ static void answer_dry_run(struct call *call, const struct purge_result *result)
             buf_add_char(out, ',');
         buf_add_json(out, result->sample[i]);
     }
-    buf_add_str(out, STR("]}"));
+    buf_addf(out, "]%s}", result->complete ? "" : ",\"complete\":false");
     answer_json(call, 200);
 }
 
 static void answer_purge(struct call *call, const struct purge *purge,
                          const struct purge_result *result)
 {
-    if (!result->complete) {
+    if (!result->is_done) {
         answer_refusal(call, 503, "There is not enough memory to purge; nothing is certain.");
         return;
     }
@@ -67,13 +73,14 @@ static void answer_purge(struct call *call, const struct purge *purge,
         answer_dry_run(call, result);
         return;
     }
-    buf_addf(&call->question->text, "{\"deleted\":%" PRIu64 "}", result->matched);
+    buf_addf(&call->question->text, "{\"deleted\":%" PRIu64 "%s}", result->matched,
+             result->complete ? "" : ",\"complete\":false");
     answer_json(call, 200);
 }
 
 static void purge_once(struct call *call, const struct purge *purge)
 {
-    struct purge_result sum = {.complete = true};
+    struct purge_result sum = {.complete = true, .is_done = true};
 
     run(call, purge, &sum);
     answer_purge(call, purge, &sum);
@@ -120,7 +127,7 @@ static void purge_user(struct call *call, struct purge *purge, struct purge_resu
     for (uint32_t i = 0; i < count; i++) {
         purge->text = names[i];
         if (purge->text.ptr == NULL)
-            sum->complete = false;
+            sum->is_done = false;
         else
             run(call, purge, sum);
     }
@@ -129,7 +136,7 @@ static void purge_user(struct call *call, struct purge *purge, struct purge_resu
 void delete_cache_user(struct call *call)
 {
     struct purge purge = {.kind = PURGE_USER};
-    struct purge_result sum = {.complete = true};
+    struct purge_result sum = {.complete = true, .is_done = true};
 
     if (!read_common(call, &purge))
         return;
@@ -169,7 +176,9 @@ void post_cache_invalidate(struct call *call)
 {
     struct purge purge = {.kind = PURGE_GLOB};
 
-    if (read_common(call, &purge) && parameter_flag(call, "soft", &purge.soft) &&
-        read_what(call, &purge))
-        purge_once(call, &purge);
+    if (!read_common(call, &purge) || !read_what(call, &purge))
+        return;
+    if (purge.kind != PURGE_GLOB)
+        purge.walk_us = 0;
+    purge_once(call, &purge);
 }

@@ -46,7 +46,7 @@ static bool ban_covers(const struct ban *ban, const struct cache_entry *entry)
 
 /* ---- adding ---- */
 
-static struct ban *ban_new(uint64_t seq, struct str host, struct str glob, bool is_soft)
+static struct ban *ban_new(struct str host, struct str glob, bool is_soft)
 {
     struct ban *ban = malloc(sizeof(*ban) + host.len + glob.len + 2);
     bool is_anchored = glob.len > 0 && glob.ptr[0] == '/';
@@ -55,7 +55,7 @@ static struct ban *ban_new(uint64_t seq, struct str host, struct str glob, bool 
     if (ban == NULL)
         return NULL;
     text = (char *)(ban + 1);
-    *ban = (struct ban){.seq = seq, .made_us = clock_mono_us(), .is_soft = is_soft};
+    *ban = (struct ban){.made_us = clock_mono_us(), .is_soft = is_soft};
     ban->host = str_at(text, host.len);
     ban->glob = str_at(text + host.len, glob.len + (is_anchored ? 0 : 2));
     memset(text, '*', host.len + glob.len + 2); /* the stars that glob_spread() writes */
@@ -88,14 +88,24 @@ static void drop_all(struct bans *bans, uint64_t seq)
     mark_raise(&bans->floor, seq);
 }
 
-void ban_add(struct cache *cache, uint64_t seq, struct str host, struct str glob, bool is_soft)
+/* Lock held. */
+static uint64_t next_seq(struct cache *cache)
+{
+    return atomic_fetch_add(&cache->seq, 1) + 1;
+}
+
+void ban_add(struct cache *cache, struct str host, struct str glob, bool is_soft)
 {
     struct bans *bans = &cache->bans;
-    struct ban *ban = ban_new(seq, host, glob, is_soft);
+    struct ban *ban = ban_new(host, glob, is_soft);
+    uint64_t seq;
 
     if (ban != NULL)
         ban->hash = hash_sip64(&cache->seed, ban->glob);
     pthread_rwlock_wrlock(&bans->lock);
+    seq = next_seq(cache);
+    if (ban != NULL)
+        ban->seq = seq;
     if (ban == NULL || bans->count == MAX_BANS) {
         if (ban == NULL || !ban_again(bans, ban->hash, ban))
             drop_all(bans, seq);
@@ -109,21 +119,57 @@ void ban_add(struct cache *cache, uint64_t seq, struct str host, struct str glob
     pthread_rwlock_unlock(&bans->lock);
 }
 
-void ban_everything(struct cache *cache, uint64_t seq)
+void ban_everything(struct cache *cache)
 {
+    uint64_t seq;
+
     pthread_rwlock_wrlock(&cache->bans.lock);
+    seq = next_seq(cache);
     drop_all(&cache->bans, seq);
+    mark_raise(&cache->bans.newest, seq);
+    pthread_rwlock_unlock(&cache->bans.lock);
+}
+
+/* The slot first: whoever interns the tag after our look is refused by it when it stores. */
+void ban_tag(struct cache *cache, struct str tag, bool is_soft)
+{
+    struct tag_cell *cell;
+    uint64_t seq;
+
+    pthread_rwlock_wrlock(&cache->bans.lock);
+    seq = next_seq(cache);
+    mark_raise(&cache->tag_slots[tag_hash_of(cache, tag) % TAG_SLOTS], seq);
+    cell = cell_find(cache, tag);
+    if (cell != NULL) {
+        mark_raise(is_soft ? &cell->soft : &cell->hard, seq);
+        cell_release(cache, cell);
+    }
     mark_raise(&cache->bans.newest, seq);
     pthread_rwlock_unlock(&cache->bans.lock);
 }
 
 /* ---- testing ---- */
 
-static enum ban_verdict ban_test(struct bans *bans, struct cache_entry *entry, uint64_t checked)
+static enum ban_verdict tags_test(const struct cache_entry *entry)
 {
     enum ban_verdict verdict = BAN_CLEAR;
 
-    if (checked < atomic_load(&bans->floor))
+    for (uint32_t i = 0; i < entry->tag_count; i++) {
+        const struct tag_cell *cell = entry->tags[i].cell;
+
+        if (atomic_load_explicit(&cell->hard, memory_order_relaxed) > entry->stamp)
+            return BAN_HARD;
+        if (atomic_load_explicit(&cell->soft, memory_order_relaxed) > entry->stamp)
+            verdict = BAN_SOFT;
+    }
+    return verdict;
+}
+
+static enum ban_verdict ban_test(struct bans *bans, struct cache_entry *entry, uint64_t checked)
+{
+    enum ban_verdict verdict = tags_test(entry);
+
+    if (verdict == BAN_HARD || checked < atomic_load(&bans->floor))
         return BAN_HARD;
     for (uint32_t i = 0; i < bans->count; i++) {
         const struct ban *ban = bans->at[i];

@@ -20,6 +20,7 @@ struct cache *cache_new(uint64_t memory_bytes, uint64_t max_object_bytes,
     cache->limit = memory_bytes;
     cache->max_object = max_object_bytes;
     ban_init(&cache->bans);
+    cells_init(cache);
     CHECK(pthread_mutex_init(&cache->routes_lock, NULL) == 0);
     CHECK(pthread_mutex_init(&cache->homes_lock, NULL) == 0);
     CHECK(pthread_mutex_init(&cache->sweep_lock, NULL) == 0);
@@ -62,6 +63,7 @@ void cache_free(struct cache **cache)
     if (atomic_load(&dying->charged) != 0)
         return; /* others hold entries, and give back to this budget */
     fill_homes_free(dying);
+    cells_free(dying);
     route_stats_free(dying);
     ban_free(&dying->bans);
     free(dying);

@@ -87,11 +87,11 @@ struct cache_intent {
     const struct http_fields *request; /* for the Vary key */
     bool normalize_vary;
     const struct http_verdict *verdict;
-    uint64_t stamp;       /* cache_stamp() at the fetch's start */
-    uint64_t response_us; /* monotonic moment of the head */
-    struct str route;     /* its name */
-    const struct str_list
-        *tags; /* of the route; "user:<user>" is added by the cache; may be NULL */
+    uint64_t stamp;              /* cache_stamp() at the fetch's start */
+    uint64_t response_us;        /* monotonic moment of the head */
+    struct str route;            /* its name */
+    const struct str_list *tags; /* of the route; the answer's own, its groups and "user:<user>" are
+                                    added by the cache; may be NULL */
 };
 /* Replaces what a validated entry says by the 304's fields (http_freshen) and verdict: a new entry
  * that shares the body. Returns it held, or NULL (purged meanwhile, or out of memory: then use the
@@ -203,22 +203,28 @@ struct purge {
                         query when it holds '?'; no leading '/': contains); tag; user */
     struct str host; /* empty: every host */
     bool soft, dry_run;
+    uint64_t walk_us; /* a walk (all, glob) that takes longer stops counting; 0: it never does */
 };
 struct purge_result {
     uint64_t matched, bytes; /* variants that could have been served until now */
     struct str sample[10];   /* keys; arena */
     uint32_t sample_count;
-    bool complete;
+    bool complete; /* false: the walk gave up, the counts are of what it saw */
+    bool is_done;  /* false: out of memory, nothing is purged */
 };
-/* Blocking walk in short steps: for the main thread (admin). Entries purged are gone for every
- * lookup that begins after it returns. */
+/* Walks in short steps, and counts: off the workers. Entries purged are gone for every lookup that
+ * begins after it returns, complete or not. now_us: monotonic. Any thread. */
 void cache_purge(struct cache *cache, const struct purge *purge, uint64_t now_us,
                  struct arena *arena, struct purge_result *result);
-/* For a worker, after a successful unsafe request; path normalised, query as the key's rules leave
- * it: O(1) or a bounded list of bans for globs; effective at once, memory is reclaimed by
- * cache_sweep(). */
-void cache_invalidate_url(struct cache *cache, struct str host, struct str path_and_query);
-void cache_invalidate_glob(struct cache *cache, struct str host, struct str glob);
+/* The same purge without counting (dry_run and walk_us mean nothing): O(1) but for the variants of
+ * one URL. In force when it returns; memory is reclaimed as lookups and cache_sweep() meet what is
+ * covered. For workers after a successful unsafe request, and for what another gateway purged. url:
+ * "/path?query" alone, path normalised and query as the key's rules leave it; a tag or user of one
+ * host only is purged of all. */
+void cache_invalidate(struct cache *cache, const struct purge *purge);
+/* The tag by which an answer of `key`'s origin stands in a cache group (RFC 9875 §2: names mean
+ * something within one origin). Arena; ptr NULL: out of memory. */
+struct str cache_group_tag(const struct cache_key *key, struct str group, struct arena *arena);
 /* Low-priority walk of at most `entries`: drops what bans cover, expired past every stale window;
  * retires bans. Main thread's timer. */
 void cache_sweep(struct cache *cache, uint64_t now_us, uint32_t entries);

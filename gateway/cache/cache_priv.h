@@ -18,7 +18,8 @@
 enum {
     SHARDS = 64,
     MAX_VARIANTS = 16,
-    MAX_TAGS = 128,
+    CELL_SHARDS = 64,
+    MAX_CELLS = 1 << 20, /* tags in use */
     MAX_BANS = 1000,
     MAX_ROUTES = 4096,      /* names that are counted apart */
     MAX_VARY_BYTES = 16384, /* longer selecting values are not stored */
@@ -46,12 +47,26 @@ struct route_stats {
     char name[];
 };
 
+/* One tag, shared by the entries that carry it. */
+struct tag_cell {
+    struct tag_cell *next;       /* lock of its shard */
+    uint32_t refs;               /* the same */
+    _Atomic uint64_t hard, soft; /* sequence of the last purge of each kind; 0: none */
+    uint64_t hash;
+    size_t charged, len;
+    char text[];
+};
+struct cell_shard {
+    pthread_mutex_t lock;
+    struct tag_cell **buckets;
+    uint32_t bucket_count, count; /* bucket_count: a power of two, or 0 */
+};
+
 /* An entry's place in the chain of one tag bucket. */
 struct tag_link {
     struct tag_link *next, **back; /* shard lock; back NULL: not linked */
-    struct cache_entry *entry;
-    struct str text;
-    uint64_t hash;
+    struct cache_entry *entry;     /* NULL: the bookmark of somebody who walks the chain */
+    struct tag_cell *cell;         /* held */
 };
 
 enum queue_kind { QUEUE_SMALL, QUEUE_MAIN };
@@ -65,7 +80,7 @@ struct cache_entry {
     atomic_uint refs, hits;
     _Atomic uint8_t frequency; /* 0..3, for eviction */
     atomic_bool is_soft_purged;
-    _Atomic uint64_t checked; /* bans up to this sequence do not cover it */
+    _Atomic uint64_t checked; /* bans and marks up to this sequence do not cover it */
 
     struct cache *cache;
     struct block *body; /* NULL: empty */
@@ -122,8 +137,9 @@ struct bans {
     pthread_rwlock_t lock;
     struct ban *at[MAX_BANS];
     uint32_t count;
-    _Atomic uint64_t newest; /* entries checked up to here need no look */
-    _Atomic uint64_t floor;  /* entries checked less far than this are gone */
+    _Atomic uint64_t
+        newest;             /* of bans and marks of tags: entries checked up to here need no look */
+    _Atomic uint64_t floor; /* entries checked less far than this are gone */
 };
 
 struct flight_shard {
@@ -145,6 +161,9 @@ struct cache {
     atomic_uint next_victim;
     struct bans bans;
     _Atomic uint64_t url_slots[URL_SLOTS], tag_slots[TAG_SLOTS];
+    _Atomic uint32_t cell_count;
+    uint32_t cell_limit;
+    struct cell_shard cells[CELL_SHARDS];
     _Atomic(struct route_stats *) routes;
     pthread_mutex_t routes_lock; /* appending */
     _Atomic(struct fill_home *) homes;
@@ -170,6 +189,8 @@ uint64_t url_hash_of(const struct cache *cache, struct str path, struct str quer
 uint64_t tag_hash_of(const struct cache *cache, struct str tag);
 /* "user:<user>" is a tag like any other. */
 #define USER_TAG_PREFIX "user:"
+/* A cache group's tag begins with a byte that no field value and no parameter holds. */
+#define GROUP_TAG_MARK '\1'
 
 /* ---- evict.c: budget and queues ---- */
 /* Charges bytes, evicting for them (first where `url_hash` lives). False: no room can be made. No
@@ -180,6 +201,19 @@ void budget_shrink(struct cache *cache); /* evicts until the limit holds */
 /* Shard lock. A key that left lately goes to the main queue at once. */
 void queue_add(struct shard *shard, struct cache_entry *entry, const struct cache_entry *replaced);
 void queue_remove(struct shard *shard, struct cache_entry *entry);
+
+/* ---- cell.c ---- */
+void cells_init(struct cache *cache);
+void cells_free(struct cache *cache); /* when no entry is left */
+/* The tag's cell, held; made when it is not known. NULL: no memory, no budget, too many tags. No
+ * lock may be held. */
+struct tag_cell *cell_take(struct cache *cache, struct str text) MUST_USE;
+struct tag_cell *cell_find(struct cache *cache, struct str text) MUST_USE; /* held; NULL: unknown */
+void cell_release(struct cache *cache, struct tag_cell *cell);
+static inline struct str cell_text(const struct tag_cell *cell)
+{
+    return str_at(cell->text, cell->len);
+}
 
 /* ---- entry.c ---- */
 struct block *block_new(struct cache *cache, size_t size, uint64_t url_hash) MUST_USE;
@@ -203,6 +237,9 @@ bool index_insert(struct cache *cache, struct cache_entry *entry,
                   const struct cache_entry *instead_of) MUST_USE;
 /* Shard lock. Takes it out of everything and pushes it on *victims (its reference with it). */
 void index_unlink(struct shard *shard, struct cache_entry *entry, struct cache_entry **victims);
+/* Shard lock. A link into the chain at `place`, and out again. */
+void tag_link_at(struct tag_link **place, struct tag_link *tag);
+void tag_unlink(struct tag_link *tag);
 void index_drop(
     struct cache *cache,
     struct cache_entry *entry); /* takes the lock; invalidated; fine when it left already */
@@ -211,8 +248,11 @@ void index_drop(
 enum ban_verdict { BAN_CLEAR, BAN_SOFT, BAN_HARD };
 void ban_init(struct bans *bans);
 void ban_free(struct bans *bans);
-void ban_add(struct cache *cache, uint64_t seq, struct str host, struct str glob, bool is_soft);
-void ban_everything(struct cache *cache, uint64_t seq);
+/* These draw the purge's number and put it in force under one lock: a number that was passed by a
+ * later one before it was in force would never be looked at. */
+void ban_add(struct cache *cache, struct str host, struct str glob, bool is_soft);
+void ban_everything(struct cache *cache);
+void ban_tag(struct cache *cache, struct str tag, bool is_soft);
 /* Marks the entry as checked, and soft-purged where that is the verdict. */
 enum ban_verdict ban_check(struct cache *cache, struct cache_entry *entry);
 void ban_retire(struct cache *cache, uint64_t up_to_seq, uint64_t now_us);

@@ -10,7 +10,11 @@
 #include <malloc.h>
 #include <stdlib.h>
 
-enum { MALLOC_HEAD = sizeof(size_t), KEEP_FOR_VALIDATION_S = 3600 };
+enum {
+    MALLOC_HEAD = sizeof(size_t),
+    KEEP_FOR_VALIDATION_S = 3600,
+    PLAN_BYTES = 1 << 20 /* for Vary and the most tags: 256 groups of 1 KiB, named twice */
+};
 
 /* ---- bodies ---- */
 
@@ -81,7 +85,9 @@ struct plan {
     const struct http_fields *fields;
     const struct cache_intent *intent;
     struct str vary_names, vary_key;
-    uint32_t field_count, tag_count;
+    struct http_cache_tags named; /* by the answer itself */
+    struct arena *arena;
+    uint32_t field_count, tag_count; /* tag_count: places, some of which may stay empty */
     size_t text_bytes;
 };
 
@@ -98,16 +104,14 @@ static void plan_measure(struct plan *plan)
         plan->field_count++;
         plan->text_bytes += field->name.len + field->value.len;
     }
-    plan->tag_count = tags != NULL ? tags->count : 0;
-    if (plan->tag_count > MAX_TAGS)
-        plan->tag_count = MAX_TAGS;
-    for (uint32_t i = 0; i < plan->tag_count; i++)
-        plan->text_bytes += tags->at[i].len;
+    plan->tag_count = plan->named.count + (tags != NULL ? tags->count : 0);
+    for (uint32_t i = 0; i < plan->named.count; i++)
+        if (plan->named.at[i].is_group) /* it has two */
+            plan->tag_count++;
     if (key->user.len > 0)
         plan->tag_count++;
     plan->text_bytes += key->text.len + key->host.len + key->path.len + 1 + key->query.len +
-                        sizeof(USER_TAG_PREFIX) + key->user.len + plan->vary_names.len +
-                        plan->vary_key.len;
+                        key->user.len + plan->vary_names.len + plan->vary_key.len;
 }
 
 /* The next piece of the text, copied; *at moves on. */
@@ -156,29 +160,40 @@ static void take_key(struct cache_entry *entry, const struct cache_key *key, cha
 }
 
 /* The same tag twice would be counted twice by a purge. */
-static void take_tag(struct cache_entry *entry, struct str text)
+static bool take_tag(struct cache_entry *entry, struct str text)
 {
-    uint64_t hash = tag_hash_of(entry->cache, text);
+    struct tag_cell *cell = text.ptr != NULL ? cell_take(entry->cache, text) : NULL;
 
+    if (cell == NULL)
+        return false;
     for (uint32_t i = 0; i < entry->tag_count; i++)
-        if (entry->tags[i].hash == hash && str_eq(entry->tags[i].text, text))
-            return;
-    entry->tags[entry->tag_count++] = (struct tag_link){.entry = entry, .text = text, .hash = hash};
+        if (entry->tags[i].cell == cell) {
+            cell_release(entry->cache, cell);
+            return true;
+        }
+    entry->tags[entry->tag_count++] = (struct tag_link){.entry = entry, .cell = cell};
+    return true;
 }
 
-static void take_tags(struct cache_entry *entry, const struct plan *plan, char **at)
+/* False: one could not be kept, and a purge would miss the entry. */
+static bool take_tags(struct cache_entry *entry, const struct plan *plan)
 {
-    struct str user = plan->intent->key->user;
-    uint32_t named = plan->tag_count - (user.len > 0 ? 1 : 0);
+    const struct str_list *tags = plan->intent->tags;
+    const struct cache_key *key = plan->intent->key;
 
-    for (uint32_t i = 0; i < named; i++)
-        take_tag(entry, taken(at, plan->intent->tags->at[i]));
-    if (user.len == 0)
-        return;
-    struct str tag = str_at(*at, sizeof(USER_TAG_PREFIX) - 1 + user.len);
-    taken(at, STR(USER_TAG_PREFIX));
-    entry->user = taken(at, user);
-    take_tag(entry, tag);
+    for (uint32_t i = 0; tags != NULL && i < tags->count; i++)
+        if (!take_tag(entry, tags->at[i]))
+            return false;
+    for (uint32_t i = 0; i < plan->named.count; i++) {
+        struct str name = plan->named.at[i].name;
+
+        if (!take_tag(entry, name))
+            return false;
+        if (plan->named.at[i].is_group && !take_tag(entry, cache_group_tag(key, name, plan->arena)))
+            return false;
+    }
+    return key->user.len == 0 ||
+           take_tag(entry, arena_printf(plan->arena, USER_TAG_PREFIX "%.*s", STR_ARG(key->user)));
 }
 
 static void take_verdict(struct cache_entry *entry, const struct cache_intent *intent)
@@ -236,7 +251,7 @@ static struct cache_entry *entry_build(struct cache *cache, int status, const st
     entry->meta.status = status;
     take_fields(entry, plan, fields, &at);
     take_key(entry, plan->intent->key, &at);
-    take_tags(entry, plan, &at);
+    entry->user = taken(&at, plan->intent->key->user);
     entry->vary_names = taken(&at, plan->vary_names);
     entry->vary_key = taken(&at, plan->vary_key);
     take_verdict(entry, plan->intent);
@@ -244,7 +259,32 @@ static struct cache_entry *entry_build(struct cache *cache, int status, const st
     atomic_init(&entry->checked, plan->intent->stamp);
     entry->route = route_stats_of(cache, plan->intent->route);
     entry->meta.body = STR("");
+    if (!take_tags(entry, plan))
+        cache_entry_release(&entry);
     return entry;
+}
+
+/* False: the answer varies by what no request can name. */
+static bool plan_vary(struct plan *plan, struct buf *vary_key)
+{
+    bool is_star = false;
+
+    if (http_fields_count_of(plan->fields, HTTP_VARY) == 0)
+        return true;
+    plan->vary_names = http_vary_names(plan->fields, plan->arena, &is_star);
+    if (is_star || (plan->vary_names.len > 0 &&
+                    !http_vary_key(vary_key, plan->vary_names, plan->intent->request,
+                                   plan->intent->normalize_vary, plan->arena)))
+        return false;
+    plan->vary_key = buf_str(vary_key);
+    return true;
+}
+
+/* The usual answer has neither, and is stored without. */
+static bool needs_arena(const struct plan *plan)
+{
+    return plan->intent->key->user.len > 0 || http_has_cache_tags(plan->fields) ||
+           http_fields_count_of(plan->fields, HTTP_VARY) > 0;
 }
 
 struct cache_entry *entry_new(struct cache *cache, int status, const struct http_fields *fields,
@@ -253,25 +293,15 @@ struct cache_entry *entry_new(struct cache *cache, int status, const struct http
     struct plan plan = {.fields = fields, .intent = intent};
     struct buf vary_key = buf_new(MAX_VARY_BYTES);
     struct cache_entry *entry = NULL;
-    struct arena *arena = NULL;
-    bool is_star = false;
 
-    if (http_fields_count_of(fields, HTTP_VARY) > 0) {
-        arena = arena_new(1024, 4 * (size_t)MAX_VARY_BYTES);
-        if (arena == NULL)
-            return NULL;
-        plan.vary_names = http_vary_names(fields, arena, &is_star);
-        if (is_star ||
-            (plan.vary_names.len > 0 && !http_vary_key(&vary_key, plan.vary_names, intent->request,
-                                                       intent->normalize_vary, arena)))
-            goto done;
-        plan.vary_key = buf_str(&vary_key);
+    if (needs_arena(&plan) && (plan.arena = arena_new(1024, PLAN_BYTES)) == NULL)
+        return NULL;
+    if (plan_vary(&plan, &vary_key) && http_cache_tags(fields, plan.arena, &plan.named)) {
+        plan_measure(&plan);
+        entry = entry_build(cache, status, &plan);
     }
-    plan_measure(&plan);
-    entry = entry_build(cache, status, &plan);
-done:
     buf_free(&vary_key);
-    arena_free(&arena);
+    arena_free(&plan.arena);
     return entry;
 }
 
@@ -301,6 +331,8 @@ void cache_entry_release(struct cache_entry **entry)
     *entry = NULL;
     if (held == NULL || atomic_fetch_sub_explicit(&held->refs, 1, memory_order_acq_rel) != 1)
         return;
+    for (uint32_t i = 0; i < held->tag_count; i++)
+        cell_release(held->cache, held->tags[i].cell);
     block_release(&held->body);
     budget_give(held->cache, held->charged);
     free(held);

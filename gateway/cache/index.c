@@ -47,15 +47,25 @@ static void link_url(struct shard *shard, struct cache_entry *entry)
     *bucket = entry;
 }
 
+void tag_link_at(struct tag_link **place, struct tag_link *tag)
+{
+    tag->next = *place;
+    tag->back = place;
+    if (*place != NULL)
+        (*place)->back = &tag->next;
+    *place = tag;
+}
+
+void tag_unlink(struct tag_link *tag)
+{
+    *tag->back = tag->next;
+    if (tag->next != NULL)
+        tag->next->back = tag->back;
+}
+
 static void link_tag(struct shard *shard, struct tag_link *tag)
 {
-    struct tag_link **bucket = &shard->tags[tag->hash & (shard->tag_buckets - 1)];
-
-    tag->next = *bucket;
-    tag->back = bucket;
-    if (*bucket != NULL)
-        (*bucket)->back = &tag->next;
-    *bucket = tag;
+    tag_link_at(&shard->tags[tag->cell->hash & (shard->tag_buckets - 1)], tag);
 }
 
 /* Doubles keys and urls. Without memory the chains grow instead. */
@@ -152,13 +162,8 @@ void index_unlink(struct shard *shard, struct cache_entry *entry, struct cache_e
     *entry->url_back = entry->url_next;
     if (entry->url_next != NULL)
         entry->url_next->url_back = entry->url_back;
-    for (uint32_t i = 0; i < entry->tag_count; i++) {
-        struct tag_link *tag = &entry->tags[i];
-
-        *tag->back = tag->next;
-        if (tag->next != NULL)
-            tag->next->back = tag->back;
-    }
+    for (uint32_t i = 0; i < entry->tag_count; i++)
+        tag_unlink(&entry->tags[i]);
     queue_remove(shard, entry);
     shard->entries--;
     shard->tag_links -= entry->tag_count;

@@ -40,14 +40,20 @@ struct str entry_label(const struct cache_entry *entry, struct arena *arena)
 
 static struct str tags_json(const struct cache_entry *entry, struct arena *arena)
 {
-    struct buf json = buf_new(1 << 16);
+    struct buf json = buf_new(1 << 19); /* the most and longest tags, escaped */
+    bool is_first = true;
     struct str copy;
 
     buf_add_char(&json, '[');
     for (uint32_t i = 0; i < entry->tag_count; i++) {
-        if (i > 0)
+        struct str tag = cell_text(entry->tags[i].cell);
+
+        if (tag.ptr[0] == GROUP_TAG_MARK)
+            continue; /* a group's second name, for its origin alone */
+        if (!is_first)
             buf_add_char(&json, ',');
-        buf_add_json(&json, entry->tags[i].text);
+        is_first = false;
+        buf_add_json(&json, tag);
     }
     buf_add_char(&json, ']');
     copy = json.is_broken ? STR("[]") : arena_copy(arena, buf_str(&json));

@@ -8,10 +8,11 @@
  * shared by hashes, which costs a needless refetch now and then and never keeps an
  * old answer.
  *
- * cache_purge() walks: the main thread. The others are for workers. */
+ * cache_purge() walks and counts: off the workers. cache_invalidate() marks: for workers, and for
+ * what other gateways purged. */
 #include "cache/cache_priv.h"
 
-enum { WALK_BUCKETS = 64 };
+enum { WALK_BUCKETS = 64, WALK_TAGS = 256 };
 
 uint64_t cache_stamp(const struct cache *cache)
 {
@@ -23,7 +24,7 @@ bool purge_covers(const struct cache *cache, const struct cache_entry *entry)
     if (atomic_load(&cache->url_slots[entry->url_hash % URL_SLOTS]) > entry->stamp)
         return true;
     for (uint32_t i = 0; i < entry->tag_count; i++)
-        if (atomic_load(&cache->tag_slots[entry->tags[i].hash % TAG_SLOTS]) > entry->stamp)
+        if (atomic_load(&cache->tag_slots[entry->tags[i].cell->hash % TAG_SLOTS]) > entry->stamp)
             return true;
     return false;
 }
@@ -32,9 +33,10 @@ bool purge_covers(const struct cache *cache, const struct cache_entry *entry)
 
 struct purging {
     struct cache *cache;
-    struct purge what; /* text without host; host without port */
-    struct str query;  /* of a URL */
-    uint64_t seq, now_us, hash;
+    struct purge what;     /* text without host; host without port */
+    struct str query;      /* of a URL */
+    struct tag_cell *cell; /* of a tag; held */
+    uint64_t seq, now_us, hash, give_up_us;
     struct arena *arena; /* NULL: nobody reads the result's samples */
     struct purge_result *result;
     struct cache_entry *victims;
@@ -123,17 +125,15 @@ static void purge_url(struct purging *p)
 
 /* ---- by tag ---- */
 
-static void purge_tag_in(struct purging *p, struct shard *shard)
+/* Shard lock. Looks at a few links from *tag on. False: that was the last. */
+static bool purge_links(struct purging *p, struct shard *shard, struct tag_link *tag,
+                        struct tag_link *bookmark)
 {
-    struct tag_link *tag;
-
-    pthread_mutex_lock(&shard->lock);
-    tag = shard->tag_buckets > 0 ? shard->tags[p->hash & (shard->tag_buckets - 1)] : NULL;
-    while (tag != NULL) {
+    for (int i = 0; tag != NULL && i < WALK_TAGS; i++) {
         struct tag_link *next = tag->next;
         struct cache_entry *entry = tag->entry;
 
-        if (tag->hash == p->hash && str_eq(tag->text, p->what.text) && host_fits(p, entry)) {
+        if (entry != NULL && tag->cell == p->cell && host_fits(p, entry)) {
             /* its other links go with it; those in this bucket stand side by side */
             while (next != NULL && next->entry == entry)
                 next = next->next;
@@ -141,16 +141,46 @@ static void purge_tag_in(struct purging *p, struct shard *shard)
         }
         tag = next;
     }
-    pthread_mutex_unlock(&shard->lock);
-    release_victims(p);
+    if (tag == NULL)
+        return false;
+    tag_link_at(tag->back, bookmark);
+    return true;
 }
 
+/* In steps, as below: a bookmark in the chain keeps the place while the lock is open. */
+static void purge_tag_in(struct purging *p, struct shard *shard)
+{
+    struct tag_link bookmark = {.next = NULL}, *first;
+    bool is_more;
+
+    pthread_mutex_lock(&shard->lock);
+    first = shard->tag_buckets > 0 ? shard->tags[p->cell->hash & (shard->tag_buckets - 1)] : NULL;
+    shard->walkers++;
+    do {
+        is_more = purge_links(p, shard, first, &bookmark);
+        if (!is_more)
+            shard->walkers--;
+        pthread_mutex_unlock(&shard->lock);
+        release_victims(p);
+        if (is_more) {
+            pthread_mutex_lock(&shard->lock);
+            first = bookmark.next;
+            tag_unlink(&bookmark);
+        }
+    } while (is_more);
+}
+
+/* The slot refuses what is stored from here on and was fetched before; the walk finds the rest. */
 static void purge_tag(struct purging *p)
 {
     if (!p->what.dry_run)
-        mark_raise(&p->cache->tag_slots[p->hash % TAG_SLOTS], p->seq);
+        mark_raise(&p->cache->tag_slots[tag_hash_of(p->cache, p->what.text) % TAG_SLOTS], p->seq);
+    p->cell = cell_find(p->cache, p->what.text);
+    if (p->cell == NULL)
+        return;
     for (uint32_t i = 0; i < SHARDS; i++)
         purge_tag_in(p, &p->cache->shards[i]);
+    cell_release(p->cache, p->cell);
 }
 
 /* ---- by walking ---- */
@@ -168,65 +198,74 @@ static void purge_bucket(struct purging *p, struct shard *shard, uint32_t bucket
     }
 }
 
-/* In steps, so that workers wait for microseconds; the table keeps its size meanwhile. */
-static void purge_walk(struct purging *p)
+/* In steps, so that workers wait for microseconds; the table keeps its size meanwhile. False: the
+ * time for it was over. */
+static bool purge_walk_in(struct purging *p, struct shard *shard)
 {
-    for (uint32_t i = 0; i < SHARDS; i++) {
-        struct shard *shard = &p->cache->shards[i];
-        uint32_t bucket = 0;
-        bool is_more = true;
+    uint32_t bucket = 0;
+    bool is_more = true, is_late = false;
 
-        pthread_mutex_lock(&shard->lock);
-        shard->walkers++;
-        while (is_more) {
-            for (uint32_t end = bucket + WALK_BUCKETS; bucket < end && bucket < shard->buckets;)
-                purge_bucket(p, shard, bucket++);
-            is_more = bucket < shard->buckets;
-            if (!is_more)
-                shard->walkers--;
-            pthread_mutex_unlock(&shard->lock);
-            release_victims(p);
-            if (is_more)
-                pthread_mutex_lock(&shard->lock);
-        }
+    pthread_mutex_lock(&shard->lock);
+    shard->walkers++;
+    while (is_more) {
+        for (uint32_t end = bucket + WALK_BUCKETS; bucket < end && bucket < shard->buckets;)
+            purge_bucket(p, shard, bucket++);
+        is_late = p->give_up_us != 0 && clock_mono_us() > p->give_up_us;
+        is_more = bucket < shard->buckets && !is_late;
+        if (!is_more)
+            shard->walkers--;
+        pthread_mutex_unlock(&shard->lock);
+        release_victims(p);
+        if (is_more)
+            pthread_mutex_lock(&shard->lock);
     }
+    return !is_late;
 }
 
-/* What is stored from here on, fetched before, must not come in: a ban says so. It comes after the
- * walk's counting for hard purges too, because lookups would count down what the walk is to count.
- */
-static void purge_by_walk(struct purging *p)
+static bool purge_walk(struct purging *p)
 {
-    struct str glob = p->what.kind == PURGE_ALL ? STR("*") : p->what.text;
+    for (uint32_t i = 0; i < SHARDS; i++)
+        if (!purge_walk_in(p, &p->cache->shards[i]))
+            return i == SHARDS - 1;
+    return true;
+}
 
-    purge_walk(p);
+/* What is stored from here on, fetched before, must not come in: a ban says so, and covers what the
+ * walk had no time for. It comes after the walk, because lookups would take away what the walk is
+ * to count. */
+static bool purge_by_walk(struct purging *p)
+{
+    bool is_complete = purge_walk(p);
+
     if (p->what.dry_run)
-        return;
+        return is_complete;
     if (p->what.kind == PURGE_ALL && p->what.host.len == 0 && !p->what.soft)
-        ban_everything(p->cache, p->seq);
+        ban_everything(p->cache);
     else
-        ban_add(p->cache, p->seq, p->what.host, glob, p->what.soft);
+        ban_add(p->cache, p->what.host, p->what.kind == PURGE_ALL ? STR("*") : p->what.text,
+                p->what.soft);
+    return is_complete;
 }
 
 /* ---- doors ---- */
 
-static void purge_run(struct purging *p)
+/* False: the walk gave up; what it had not seen is purged all the same. */
+static bool purge_run(struct purging *p)
 {
     switch (p->what.kind) {
     case PURGE_URL:
         p->hash = url_hash_of(p->cache, p->what.text, p->query);
         purge_url(p);
-        return;
+        break;
     case PURGE_TAG:
     case PURGE_USER:
-        p->hash = tag_hash_of(p->cache, p->what.text);
         purge_tag(p);
-        return;
+        break;
     case PURGE_ALL:
     case PURGE_GLOB:
-        purge_by_walk(p);
-        return;
+        return purge_by_walk(p);
     }
+    return true;
 }
 
 /* "host/path?query" to its parts; the path as lookups normalise it. */
@@ -255,8 +294,10 @@ void cache_purge(struct cache *cache, const struct purge *purge, uint64_t now_us
     struct str host;
     uint16_t port;
 
-    *result = (struct purge_result){.complete = false};
+    *result = (struct purge_result){.is_done = false};
     p.result = result;
+    if (purge->walk_us > 0)
+        p.give_up_us = clock_mono_us() + purge->walk_us;
     if (purge->kind == PURGE_URL)
         split_url(&p);
     if (purge->kind == PURGE_GLOB)
@@ -266,27 +307,69 @@ void cache_purge(struct cache *cache, const struct purge *purge, uint64_t now_us
     if (p.what.host.len > 0 && http_parse_authority(p.what.host, &host, &port))
         p.what.host = host;
     if (purge->kind != PURGE_ALL && p.what.text.ptr == NULL)
-        return; /* out of memory: nothing was purged, and the count says so */
+        return; /* out of memory: nothing was purged */
     if (!purge->dry_run)
         p.seq = atomic_fetch_add(&cache->seq, 1) + 1;
-    purge_run(&p);
-    result->complete = true;
+    result->complete = purge_run(&p);
+    result->is_done = true;
 }
 
-void cache_invalidate_url(struct cache *cache, struct str host, struct str path_and_query)
+/* ---- for workers ---- */
+
+static void invalidate_url(struct cache *cache, const struct purge *purge)
 {
     struct purge_result result = {0};
-    struct purging p = {.cache = cache, .result = &result, .what = {.kind = PURGE_URL}};
-    struct http_target target = http_split_target(path_and_query);
+    struct http_target target = http_split_target(purge->text);
+    struct purging p = {.cache = cache, .what = *purge, .result = &result, .query = target.query};
 
-    p.what.host = host;
     p.what.text = target.path;
-    p.query = target.query;
     p.seq = atomic_fetch_add(&cache->seq, 1) + 1;
-    purge_run(&p);
+    (void)purge_run(&p);
 }
 
-void cache_invalidate_glob(struct cache *cache, struct str host, struct str glob)
+/* Without memory for the tag's name more is forgotten, never less. */
+static void invalidate_user(struct cache *cache, const struct purge *purge)
 {
-    ban_add(cache, atomic_fetch_add(&cache->seq, 1) + 1, host, glob, false);
+    struct buf tag = buf_new(1 << 16);
+
+    buf_add_str(&tag, STR(USER_TAG_PREFIX));
+    buf_add_str(&tag, purge->text);
+    if (tag.is_broken)
+        ban_everything(cache);
+    else
+        ban_tag(cache, buf_str(&tag), purge->soft);
+    buf_free(&tag);
+}
+
+void cache_invalidate(struct cache *cache, const struct purge *purge)
+{
+    switch (purge->kind) {
+    case PURGE_URL:
+        invalidate_url(cache, purge);
+        return;
+    case PURGE_TAG:
+        ban_tag(cache, purge->text, purge->soft);
+        return;
+    case PURGE_USER:
+        invalidate_user(cache, purge);
+        return;
+    case PURGE_GLOB:
+        ban_add(cache, purge->host, purge->text, purge->soft);
+        return;
+    case PURGE_ALL:
+        if (purge->host.len == 0 && !purge->soft)
+            ban_everything(cache);
+        else
+            ban_add(cache, purge->host, STR("*"), purge->soft);
+        return;
+    }
+}
+
+struct str cache_group_tag(const struct cache_key *key, struct str group, struct arena *arena)
+{
+    uint16_t port = (uint16_t)((uint8_t)key->text.ptr[2] | (uint8_t)key->text.ptr[3] << 8);
+
+    return arena_printf(arena, "%c%s://%.*s:%u%c%.*s", GROUP_TAG_MARK,
+                        key->text.ptr[0] == 's' ? "https" : "http", STR_ARG(key->host), port,
+                        GROUP_TAG_MARK, STR_ARG(group));
 }

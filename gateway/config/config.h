@@ -210,6 +210,7 @@ struct route_config {
         enum per_user_kind per_user;
         bool count_hits;
         struct str_list tags;
+        bool soft_invalidation;
         enum key_query query;
         struct str_list query_names, query_ignore, key_headers; /* query_ignore are globs */
     } cache;

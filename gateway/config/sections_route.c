@@ -100,6 +100,8 @@ static const struct field route_cache_fields[] = {
     FIELD("count_hits", kind_bool, R, cache.count_hits, "true", 0, 0,
           "answers from the cache count against limits"),
     FIELD("tags", kind_texts, R, cache.tags, "", 0, 0, "names by which entries can be purged"),
+    FIELD("soft_invalidation", kind_bool, R, cache.soft_invalidation, "false", 0, 0,
+          "a successful write marks stale what it would drop"),
     FIELD_NESTED("key", key_section, "what makes two requests the same"),
 };
 

@@ -165,6 +165,30 @@ enum http_range_result http_range_parse(const struct http_fields *request,
 bool http_freshen(const struct http_fields *stored, const struct http_fields *update,
                   struct arena *arena, struct http_fields *out) MUST_USE;
 
+/* ---- names for purges: Cache-Tag, Surrogate-Key, xkey, Cache-Groups (RFC 9875) ---- */
+enum { HTTP_MAX_TAGS = 256, HTTP_MAX_TAG_BYTES = 1024 };
+struct http_cache_tag {
+    struct str name; /* borrowed from the fields, or arena */
+    bool is_group;   /* from Cache-Groups: means its own origin alone */
+};
+struct http_cache_tags {
+    struct http_cache_tag *at; /* arena; names may come twice */
+    uint32_t count;
+    bool is_too_much; /* more of them, or a longer one, than can be kept */
+};
+bool http_has_cache_tags(const struct http_fields *fields); /* any of the four fields */
+/* All names of an answer. False: more than can be kept (is_too_much), or out of memory: do not
+ * store it, for a purge could miss it. A malformed Cache-Groups names nothing. */
+bool http_cache_tags(const struct http_fields *fields, struct arena *arena,
+                     struct http_cache_tags *tags) MUST_USE;
+/* The members of Cache-Group-Invalidation (RFC 9875 §3), for answers to unsafe methods; what is too
+ * much is left out. False: out of memory. */
+bool http_invalidated_groups(const struct http_fields *fields, struct arena *arena,
+                             struct http_cache_tags *tags) MUST_USE;
+/* Cache-Tag, Surrogate-Key, xkey: words between an origin and its cache, not for clients.
+ * Cache-Groups is for every cache on the way. */
+bool http_is_tag_field(enum http_name id);
+
 /* ---- Cache-Status (RFC 9211) ---- */
 struct http_cache_status {
     bool hit, stored, collapsed;

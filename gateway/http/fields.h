@@ -13,7 +13,8 @@
     X(ACCEPT, "Accept") X(ACCEPT_ENCODING, "Accept-Encoding") \
     X(ACCEPT_LANGUAGE, "Accept-Language") X(ACCEPT_RANGES, "Accept-Ranges") X(AGE, "Age") \
     X(ALLOW, "Allow") X(AUTHORIZATION, "Authorization") X(CACHE_CONTROL, "Cache-Control") \
-    X(CACHE_STATUS, "Cache-Status") X(CDN_CACHE_CONTROL, "CDN-Cache-Control") \
+    X(CACHE_GROUPS, "Cache-Groups") X(CACHE_GROUP_INVALIDATION, "Cache-Group-Invalidation") \
+    X(CACHE_STATUS, "Cache-Status") X(CACHE_TAG, "Cache-Tag") X(CDN_CACHE_CONTROL, "CDN-Cache-Control") \
     X(CONNECTION, "Connection") X(CONTENT_ENCODING, "Content-Encoding") \
     X(CONTENT_LANGUAGE, "Content-Language") X(CONTENT_LENGTH, "Content-Length") \
     X(CONTENT_LOCATION, "Content-Location") X(CONTENT_RANGE, "Content-Range") \
@@ -29,7 +30,8 @@
     X(PROXY_AUTHORIZATION, "Proxy-Authorization") X(PROXY_CONNECTION, "Proxy-Connection") \
     X(RANGE, "Range") X(RATELIMIT, "RateLimit") X(RATELIMIT_POLICY, "RateLimit-Policy") \
     X(REFERER, "Referer") X(RETRY_AFTER, "Retry-After") X(SEC_FETCH_SITE, "Sec-Fetch-Site") \
-    X(SERVER, "Server") X(SET_COOKIE, "Set-Cookie") X(TE, "TE") \
+    X(SERVER, "Server") X(SET_COOKIE, "Set-Cookie") X(SURROGATE_KEY, "Surrogate-Key") \
+    X(TE, "TE") \
     X(TRACEPARENT, "traceparent") X(TRACESTATE, "tracestate") X(TRAILER, "Trailer") \
     X(TRANSFER_ENCODING, "Transfer-Encoding") X(UPGRADE, "Upgrade") \
     X(USER_AGENT, "User-Agent") X(VARY, "Vary") X(VIA, "Via") X(WARNING, "Warning") \
@@ -39,7 +41,7 @@
     X(X_ORIGINAL_URL, "X-Original-URL") X(X_RATELIMIT_LIMIT, "X-RateLimit-Limit") \
     X(X_RATELIMIT_REMAINING, "X-RateLimit-Remaining") \
     X(X_RATELIMIT_RESET, "X-RateLimit-Reset") X(X_REQUEST_ID, "X-Request-Id") \
-    X(X_REWRITE_URL, "X-Rewrite-URL")
+    X(X_REWRITE_URL, "X-Rewrite-URL") X(XKEY, "xkey")
 /* clang-format on */
 
 enum http_name {

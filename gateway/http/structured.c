@@ -1,4 +1,4 @@
-/* structured.c - the parser of structured-field dictionaries (RFC 9651 §4.2.2).
+/* structured.c - the parser of structured-field dictionaries and lists (RFC 9651 §4.2).
  *
  * A field that fails anywhere fails as a whole, because RFC 9213 ignores it
  * then: so everything is checked, also what nobody asks for, and nothing is
@@ -220,31 +220,37 @@ static bool skip_inner_list(struct str *rest)
     }
 }
 
-static bool take_member(struct str *rest, struct http_sf_member *member)
+static bool take_value(struct str *rest, struct http_sf_member *member)
+{
+    if (!take_char(rest, '('))
+        return take_item(rest, member);
+    member->kind = HTTP_SF_INNER_LIST;
+    return skip_inner_list(rest);
+}
+
+typedef bool take_member_fn(struct str *rest, struct http_sf_member *member);
+
+static bool take_named_member(struct str *rest, struct http_sf_member *member)
 {
     *member = (struct http_sf_member){.kind = HTTP_SF_BOOLEAN, .is_true = true};
-    if (!take_key(rest, &member->key))
+    if (!take_key(rest, &member->key) || (take_char(rest, '=') && !take_value(rest, member)))
         return false;
-    if (take_char(rest, '=')) {
-        if (take_char(rest, '(')) {
-            member->kind = HTTP_SF_INNER_LIST;
-            if (!skip_inner_list(rest))
-                return false;
-        } else if (!take_item(rest, member)) {
-            return false;
-        }
-    }
     return skip_parameters(rest);
 }
 
-bool http_sf_dictionary(struct str text, http_sf_member_fn *fn, void *arg)
+static bool take_list_member(struct str *rest, struct http_sf_member *member)
 {
-    struct str rest = text;
+    *member = (struct http_sf_member){.key = STR_NONE};
+    return take_value(rest, member) && skip_parameters(rest);
+}
 
+/* Members with commas between; what holds for dictionaries and lists alike. */
+static bool take_members(struct str rest, take_member_fn *take, http_sf_member_fn *fn, void *arg)
+{
     skip_spaces(&rest);
     while (rest.len > 0) {
         struct http_sf_member member;
-        if (!take_member(&rest, &member))
+        if (!take(&rest, &member))
             return false;
         fn(arg, &member);
         skip_blanks(&rest);
@@ -257,4 +263,14 @@ bool http_sf_dictionary(struct str text, http_sf_member_fn *fn, void *arg)
             return false; /* a comma with nothing behind it */
     }
     return true;
+}
+
+bool http_sf_dictionary(struct str text, http_sf_member_fn *fn, void *arg)
+{
+    return take_members(text, take_named_member, fn, arg);
+}
+
+bool http_sf_list(struct str text, http_sf_member_fn *fn, void *arg)
+{
+    return take_members(text, take_list_member, fn, arg);
 }

@@ -1,6 +1,6 @@
-/* structured_priv.h - structured fields (RFC 9651): dictionaries, read strictly.
+/* structured_priv.h - structured fields (RFC 9651): dictionaries and lists, read strictly.
  *
- * Only what a targeted cache field needs: each member's key and bare item. Inner
+ * Only what targeted cache fields and cache groups need: each member's key and bare item. Inner
  * lists and parameters are checked, so that an invalid field is told from a
  * valid one, and then passed over. No allocation; any thread. */
 #ifndef GATEWAY_HTTP_STRUCTURED_PRIV_H
@@ -31,5 +31,7 @@ typedef void http_sf_member_fn(void *arg, const struct http_sf_member *member);
  * §4.2.2). False when the text is no dictionary: forget then what fn was told. An empty text is one
  * without members. */
 bool http_sf_dictionary(struct str text, http_sf_member_fn *fn, void *arg) MUST_USE;
+/* The same of a list (§4.2.1); members have no key. */
+bool http_sf_list(struct str text, http_sf_member_fn *fn, void *arg) MUST_USE;
 
 #endif

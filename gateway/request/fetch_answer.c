@@ -30,6 +30,11 @@ static void serve_entry(struct request *r, enum cache_status status)
 
 /* ---- invalidation ---- */
 
+static bool is_soft(const struct request *r)
+{
+    return r->route->cache.soft_invalidation;
+}
+
 /* One URL of this host, in every variant and for every user: the path as it is matched, the query
  * as it is keyed. */
 static void invalidate_url(struct request *r, struct str path, struct str query)
@@ -39,7 +44,10 @@ static void invalidate_url(struct request *r, struct str path, struct str query)
     if (query.ptr != NULL)
         url = arena_printf(r->arena, "%.*s?%.*s", STR_ARG(path), STR_ARG(query));
     if (url.ptr != NULL)
-        cache_invalidate_url(r->context->shared->cache, r->facts.host, url);
+        cache_invalidate(r->context->shared->cache, &(struct purge){.kind = PURGE_URL,
+                                                                    .text = url,
+                                                                    .host = r->facts.host,
+                                                                    .soft = is_soft(r)});
 }
 
 /* Location and Content-Location name what changed too, when they are of the same origin. */
@@ -65,6 +73,23 @@ static void invalidate_reference(struct request *r, struct str reference)
         invalidate_url(r, path, target.query);
 }
 
+/* Groups that the answer names, of this origin (RFC 9875 §3). */
+static void invalidate_groups(struct request *r, const struct cache_key *key,
+                              const struct http_fields *fields)
+{
+    struct http_cache_tags groups;
+
+    if (!http_invalidated_groups(fields, r->arena, &groups))
+        return;
+    for (uint32_t i = 0; i < groups.count; i++) {
+        struct str tag = cache_group_tag(key, groups.at[i].name, r->arena);
+
+        if (tag.ptr != NULL)
+            cache_invalidate(r->context->shared->cache,
+                             &(struct purge){.kind = PURGE_TAG, .text = tag, .soft = is_soft(r)});
+    }
+}
+
 static void invalidate(struct request *r, int status, const struct http_fields *fields)
 {
     const struct str_list *globs = &r->route->invalidates;
@@ -73,12 +98,16 @@ static void invalidate(struct request *r, int status, const struct http_fields *
     if (!r->config->cache.enabled || http_method_is_safe(r->head.method) || status < 200 ||
         status >= 400)
         return;
-    if (lookup_build_key(r, &key))
+    if (lookup_build_key(r, &key)) {
         invalidate_url(r, key.path, key.query);
+        invalidate_groups(r, &key, fields);
+    }
     invalidate_reference(r, http_fields_get(fields, HTTP_LOCATION));
     invalidate_reference(r, http_fields_get(fields, HTTP_CONTENT_LOCATION));
     for (uint32_t i = 0; i < globs->count; i++)
-        cache_invalidate_glob(r->context->shared->cache, STR_NONE, globs->at[i]);
+        cache_invalidate(
+            r->context->shared->cache,
+            &(struct purge){.kind = PURGE_GLOB, .text = globs->at[i], .soft = is_soft(r)});
 }
 
 /* ---- judging ---- */
@@ -168,10 +197,14 @@ static void count_refused(struct request *r, const char *why)
 static bool may_keep(struct request *r, int status, const struct http_fields *fields,
                      struct http_verdict *verdict)
 {
+    struct http_cache_tags tags;
+
     if (!r->cache.is_keyed || r->cache.status == CACHE_BYPASS ||
         !str_eq(r->head.method, STR("GET")))
         return false;
     judge(r, status, fields, verdict);
+    if (verdict->may_store && !http_cache_tags(fields, r->arena, &tags))
+        *verdict = (struct http_verdict){.why = "tags"}; /* a purge could miss it */
     if (!verdict->may_store) {
         count_refused(r, verdict->why);
         r->cache.detail = verdict->why;

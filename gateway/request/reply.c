@@ -167,7 +167,7 @@ static bool add_entry_fields(struct request *r, const struct cache_meta *meta, b
     for (uint32_t i = 0; i < meta->fields.count; i++) {
         const struct http_field *field = &meta->fields.at[i];
 
-        if (!whole && is_about_the_body(field->id))
+        if ((!whole && is_about_the_body(field->id)) || http_is_tag_field(field->id))
             continue;
         if (!http_fields_add_field(&r->out, field))
             return false;
@@ -236,9 +236,14 @@ enum step reply_reader(struct request *r)
     const struct fill_head *head = fill_reader_head(r->reader);
 
     start_over(r, head->status);
-    for (uint32_t i = 0; i < head->fields->count; i++)
-        if (!http_fields_add_field(&r->out, &head->fields->at[i]))
+    for (uint32_t i = 0; i < head->fields->count; i++) {
+        const struct http_field *field = &head->fields->at[i];
+
+        if (r->cache.status != CACHE_OFF && http_is_tag_field(field->id))
+            continue; /* words between the origin and this cache */
+        if (!http_fields_add_field(&r->out, field))
             return reply_out_of_memory(r);
+    }
     if (!reply_common(r))
         return reply_out_of_memory(r);
     r->answer.has_length = head->has_length;

@@ -25,6 +25,7 @@ struct world {
 struct answer {
     const char *host, *target, *user, *vary, *header, *value; /* the request's header */
     const char *etag, *tag, *route, *body;
+    const char *tag_field, *tag_value; /* "Cache-Tag", "a, b" */
     int64_t lifetime_s, stale_s;
     bool is_tls, must_revalidate, has_no_length;
     uint64_t stamp;    /* 0: now */
@@ -91,6 +92,9 @@ static inline struct http_fields answer_fields(const struct world *world,
         assert_true(http_fields_add_id(&fields, HTTP_VARY, str_of(answer->vary)));
     if (answer->etag != NULL)
         assert_true(http_fields_add_id(&fields, HTTP_ETAG, str_of(answer->etag)));
+    if (answer->tag_field != NULL)
+        assert_true(http_fields_add_id(&fields, http_name_of(str_of(answer->tag_field)),
+                                       str_of(answer->tag_value)));
     assert_true(http_fields_add_id(&fields, HTTP_CONTENT_LENGTH, STR("1")));
     return fields;
 }
@@ -175,6 +179,16 @@ static inline bool has(const struct world *world, const struct answer *answer)
 
     cache_entry_release(&entry);
     return is_there;
+}
+
+static inline void invalidate_url(struct cache *cache, struct str host, struct str url)
+{
+    cache_invalidate(cache, &(struct purge){.kind = PURGE_URL, .host = host, .text = url});
+}
+
+static inline void invalidate_glob(struct cache *cache, struct str host, struct str glob)
+{
+    cache_invalidate(cache, &(struct purge){.kind = PURGE_GLOB, .host = host, .text = glob});
 }
 
 static inline struct cache_counts counts_of(const struct world *world)

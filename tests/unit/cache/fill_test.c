@@ -360,7 +360,7 @@ static void what_is_not_whole_is_not_stored(void **state)
     fill_fail(&fill);
     fill = begun(&world, &writer, 1000, true, NULL); /* purged meanwhile */
     assert_true(write_bytes(fill, 0, 1000));
-    cache_invalidate_url(world.cache, STR("example.com"), STR("/a"));
+    invalidate_url(world.cache, STR("example.com"), STR("/a"));
     assert_false(fill_end(&fill));
     turn(&world);
     assert_int_equal(counts_of(&world).entries, 0);

@@ -29,7 +29,7 @@ static struct purge_result purged(const struct world *world, struct purge purge)
     struct purge_result result;
 
     cache_purge(world->cache, &purge, START_US + 30 * SECOND_US, world->arena, &result);
-    assert_true(result.complete);
+    assert_true(result.complete && result.is_done);
     return result;
 }
 
@@ -132,7 +132,7 @@ static void an_answer_older_than_a_purge_that_covers_it_is_not_stored(void **sta
             uint32_t refused = 0;
 
             assert_true(store(&world, &(struct answer){.target = "/first"}));
-            cache_invalidate_url(world.cache, STR("x"), STR("/unrelated"));
+            invalidate_url(world.cache, STR("x"), STR("/unrelated"));
             before = cache_stamp(world.cache);
             purge.soft = soft != 0;
             purged(&world, purge);
@@ -158,7 +158,7 @@ static void a_dry_run_refuses_nobody(void **state)
     struct answer answer = {.target = "/p/1"};
 
     (void)state;
-    cache_invalidate_url(world.cache, STR("x"), STR("/unrelated"));
+    invalidate_url(world.cache, STR("x"), STR("/unrelated"));
     answer.stamp = cache_stamp(world.cache);
     purged(&world, (struct purge){.kind = PURGE_ALL, .dry_run = true});
     assert_true(store(&world, &answer));
@@ -170,12 +170,12 @@ static void workers_invalidate_a_url(void **state)
     struct world world = stocked();
 
     (void)state;
-    cache_invalidate_url(world.cache, STR("Example.com"), STR("/p/1"));
+    invalidate_url(world.cache, STR("Example.com"), STR("/p/1"));
     assert_false(has(&world, &stock[0]));
     assert_false(has(&world, &stock[1]));
     assert_true(has(&world, &stock[2]));
     assert_true(has(&world, &stock[3]));
-    cache_invalidate_url(world.cache, STR("example.com"), STR("/p/1?x=1"));
+    invalidate_url(world.cache, STR("example.com"), STR("/p/1?x=1"));
     assert_false(has(&world, &stock[3]));
     world_free(&world);
 }
@@ -185,16 +185,16 @@ static void bans_hide_at_once_and_the_sweep_reclaims(void **state)
     struct world world = stocked();
 
     (void)state;
-    cache_invalidate_glob(world.cache, STR_NONE, STR("/q/*"));
+    invalidate_glob(world.cache, STR_NONE, STR("/q/*"));
     assert_int_equal(counts_of(&world).entries, COUNT_OF(stock));
     assert_false(has(&world, &stock[5]));
     assert_false(has(&world, &stock[6]));
     assert_true(has(&world, &stock[0]));
     assert_int_equal(
         purged(&world, (struct purge){.kind = PURGE_GLOB, .text = STR("/q/*")}).matched, 0);
-    cache_invalidate_glob(world.cache, STR("other.example"), STR("/p/"));
+    invalidate_glob(world.cache, STR("other.example"), STR("/p/"));
     assert_true(has(&world, &stock[2])); /* "/p/" is that path alone */
-    cache_invalidate_glob(world.cache, STR("other.example"), STR("p/"));
+    invalidate_glob(world.cache, STR("other.example"), STR("p/"));
     assert_false(has(&world, &stock[2]));
     assert_true(has(&world, &stock[0]));
     cache_sweep(world.cache, START_US, 1000);
@@ -210,10 +210,10 @@ static void retired_bans_leave_a_floor_behind(void **state)
     uint64_t much_later = clock_mono_us() + 3600 * SECOND_US;
 
     (void)state;
-    cache_invalidate_url(world.cache, STR("x"), STR("/unrelated"));
+    invalidate_url(world.cache, STR("x"), STR("/unrelated"));
     late.stamp = cache_stamp(world.cache);
     assert_true(store(&world, &kept));
-    cache_invalidate_glob(world.cache, STR_NONE, STR("/gone/*"));
+    invalidate_glob(world.cache, STR_NONE, STR("/gone/*"));
     cache_sweep(world.cache, START_US, 1000); /* too young to retire */
     assert_true(store(&world, &late));
     cache_sweep(world.cache, much_later, 1000);
@@ -233,10 +233,10 @@ static void a_thousand_bans_become_one_for_everything(void **state)
     for (int round = 0; round < 3; round++)
         for (int i = 0; i < 1000; i++) {
             snprintf(glob, sizeof(glob), "/other/%d", i);
-            cache_invalidate_glob(world.cache, STR_NONE, str_of(glob));
+            invalidate_glob(world.cache, STR_NONE, str_of(glob));
         }
     assert_true(has(&world, &stock[0])); /* the same thousand again are no more */
-    cache_invalidate_glob(world.cache, STR_NONE, STR("/one/more"));
+    invalidate_glob(world.cache, STR_NONE, STR("/one/more"));
     for (size_t i = 0; i < COUNT_OF(stock); i++)
         assert_false(has(&world, &stock[i]));
     assert_true(store(&world, &stock[0]));

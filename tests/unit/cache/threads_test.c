@@ -354,7 +354,7 @@ static void *run_admin(void *arg)
         purge.soft = i % 3 == 0;
         if (i % 4 == 0)
             cache_purge(cache, &purge, START_US, arena, &result);
-        cache_invalidate_glob(cache, STR_NONE, i % 8 == 0 ? STR("/k/4") : STR("/none"));
+        invalidate_glob(cache, STR_NONE, i % 8 == 0 ? STR("/k/4") : STR("/none"));
         cache_sweep(cache, START_US, 3);
         cache_list(cache, STR("*"), STR_NONE, START_US, 0, 4, arena, items, &next);
         cache_counts(cache, &counts);
