@@ -104,6 +104,6 @@ endpoint_fn get_health, get_ready, get_system_health, get_metrics;
 endpoint_fn get_cache_stats, get_cache_entries, get_cache_entry;
 endpoint_fn delete_cache, delete_cache_user, delete_cache_endpoint, post_cache_invalidate;
 endpoint_fn get_rate_limit_status, delete_rate_limit_client;
-endpoint_fn get_upstreams, get_config, post_config_reload;
+endpoint_fn get_upstreams, get_explain, get_config, post_config_reload;
 
 #endif

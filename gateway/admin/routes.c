@@ -23,6 +23,7 @@ static const struct endpoint endpoints[] = {
     {"GET",    "/system/rate-limit/status",       get_rate_limit_status,    ACCESS_TOKEN,   "rate_limit_status", "client"},
     {"DELETE", "/system/rate-limit/client/{id}",  delete_rate_limit_client, ACCESS_TOKEN,   "rate_limit_forget", ""},
     {"GET",    "/system/upstreams",               get_upstreams,            ACCESS_TOKEN,   "upstreams",         ""},
+    {"GET",    "/system/explain/{request_id}",    get_explain,              ACCESS_TOKEN,   "explain",           ""},
     {"GET",    "/system/config",                  get_config,               ACCESS_TOKEN,   "config",            ""},
     {"POST",   "/system/config/reload",           post_config_reload,       ACCESS_TOKEN,   "config_reload",     ""},
 };

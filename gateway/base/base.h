@@ -158,6 +158,18 @@ uint64_t clock_mono_us(void); /* monotonic, microseconds */
 int64_t clock_wall_us(void);  /* since 1970, UTC, microseconds */
 uint64_t clock_thread_cpu_us(void);
 
+/* ---- ring.c: the last records of one kind ----------------------------- */
+struct ring;
+/* NULL: out of memory. */
+struct ring *ring_new(uint32_t slots, size_t slot_bytes) MUST_USE;
+void ring_free(struct ring **ring);
+/* The oldest slot, to be overwritten, locked until ring_close(): fill it and nothing else. */
+void *ring_open(struct ring *ring);
+void ring_close(struct ring *ring);
+typedef bool ring_fits_fn(const void *slot, const void *arg);
+/* Copies the newest slot that fits. False: none does. Any thread. */
+bool ring_find(struct ring *ring, ring_fits_fn *fits, const void *arg, void *copy);
+
 /* ---- random.c: thread-local generator, seeded by getrandom(2) ---------- */
 
 uint64_t random_u64(void); /* fast, unpredictable enough for jitter and sampling */

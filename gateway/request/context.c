@@ -79,6 +79,8 @@ struct request_context *request_context_new(struct loop *loop, struct request_sh
     context->in_flight = metrics_cell(sheet, M_REQUESTS_IN_FLIGHT);
     context->collapsed = metrics_cell(sheet, M_CACHE_COLLAPSED);
     context->decision = metrics_cell(sheet, M_RATE_LIMIT_DECISION);
+    if (pool != NULL && shared->records != NULL && !records_join(shared->records, context))
+        request_context_free(&context);
     return context;
 }
 

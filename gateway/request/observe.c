@@ -119,7 +119,7 @@ static void put_time(struct buf *line, int64_t wall_us)
     buf_add_char(line, 'Z');
 }
 
-static struct str client_of(struct request *r)
+struct str observe_client(struct request *r)
 {
     if (r->is_known)
         return r->who.caller.name;
@@ -131,8 +131,7 @@ static struct str client_of(struct request *r)
                                  r->arena);
 }
 
-static void write_line(struct request *r, int status, uint64_t duration_us, uint64_t bytes_in,
-                       uint64_t bytes_out)
+static void write_line(struct request *r, const struct request_end *end)
 {
     struct buf *line = &r->context->line;
 
@@ -141,18 +140,18 @@ static void write_line(struct request *r, int status, uint64_t duration_us, uint
     put_time(line, loop_wall_us(r->context->loop));
     buf_add_char(line, '"');
     put_text(line, "request_id", r->id);
-    put_text(line, "client", client_of(r));
+    put_text(line, "client", observe_client(r));
     put_text(line, "method", r->head.method);
     put_text(line, "path", r->path);
     put_text(line, "route", r->cells->name);
-    put_number(line, "status", (uint64_t)status);
-    put_number(line, "duration_ms", duration_us / 1000);
+    put_number(line, "status", (uint64_t)end->status);
+    put_number(line, "duration_ms", end->duration_us / 1000);
     buf_add_char(line, '.');
-    buf_add_char(line, (char)('0' + duration_us / 100 % 10));
-    buf_add_char(line, (char)('0' + duration_us / 10 % 10));
-    buf_add_char(line, (char)('0' + duration_us % 10));
-    put_number(line, "bytes_in", bytes_in);
-    put_number(line, "bytes_out", bytes_out);
+    buf_add_char(line, (char)('0' + end->duration_us / 100 % 10));
+    buf_add_char(line, (char)('0' + end->duration_us / 10 % 10));
+    buf_add_char(line, (char)('0' + end->duration_us % 10));
+    put_number(line, "bytes_in", end->bytes_in);
+    put_number(line, "bytes_out", end->bytes_out);
     if (r->cache.status != CACHE_OFF)
         put_text(line, "cache", str_of(cache_status_name(r->cache.status)));
     if (r->is_known)
@@ -200,6 +199,8 @@ void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in,
                                                          &r->route->upstream->name);
         cell_observe(r->cells->upstream_duration, (double)r->fetch.first_byte_us / 1e6);
     }
+    struct request_end end = {status, duration_us, bytes_in, bytes_out};
+    record_write(r, &end);
     if (log_access_is_on())
-        write_line(r, status, duration_us, bytes_in, bytes_out);
+        write_line(r, &end);
 }

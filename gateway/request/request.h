@@ -18,6 +18,8 @@
 #include "upstream/upstream.h"
 
 /* ---- what all workers share ---- */
+/* The decision records of recent requests: see the end of this file. */
+struct request_records;
 struct request_system; /* a question for the admin room on its way to the main thread and back */
 /* Answers one /system question. From a worker it posts to the main thread; request_system_done()
  * comes later, on the asking loop's thread. */
@@ -27,7 +29,8 @@ struct request_shared {
     struct limiter *limiter;
     struct upstreams *upstreams;
     struct metrics *metrics;
-    struct hash_key seed; /* of client hashes, where identity.hash_secret is empty */
+    struct request_records *records; /* NULL: none are kept */
+    struct hash_key seed;            /* of client hashes, where identity.hash_secret is empty */
     request_system_fn *system;
     void *system_arg;
     _Atomic bool is_draining;
@@ -174,5 +177,41 @@ void request_system_done(struct request_system *question);
 bool request_write_limit_status(const struct request_rules *rules,
                                 const struct request_shared *shared, const struct caller *caller,
                                 struct limit_time now, struct buf *out);
+
+/* ---- decision records: what became of a request, and why ---- */
+/* One request as the log line, the metrics and the explanation tell it. Times in microseconds
+ * from its first byte. No credential, no query value, no raw address. */
+enum {
+    RECORD_TEXT = 768,
+    RECORD_WINDOWS = 8 /* more are left out */
+};
+struct record_text {
+    uint16_t at, len; /* in request_record.text; cut where the room ends */
+};
+struct request_record {
+    int64_t wall_us; /* of its end */
+    uint64_t total_us, upstream_started_us, upstream_first_byte_us, bytes_in, bytes_out;
+    int status, fwd_status;
+    uint32_t attempts, window_count;
+    bool was_limited, was_stored, was_collapsed, has_cache;
+    const char *cache, *fwd, *detail, *reason, *walk; /* static, or NULL */
+    struct record_text id, client, tier, method, host, path, query_names, route, user, upstream,
+        target;
+    struct record_window {
+        struct record_text name;
+        uint64_t limit, before, after, reset_us;
+        bool refuses;
+    } windows[RECORD_WINDOWS];
+    uint32_t text_len;
+    char text[RECORD_TEXT];
+};
+/* Any thread. Keeps two rings for each worker: of all requests, and of those that failed, were
+ * refused or slow, which so stay longer. */
+struct request_records *request_records_new(void) MUST_USE;
+void request_records_free(struct request_records **records); /* after the contexts */
+/* The newest of this id. False: it is forgotten, or never came. */
+bool request_records_find(struct request_records *records, struct str id,
+                          struct request_record *record);
+struct str request_record_str(const struct request_record *record, struct record_text text);
 
 #endif

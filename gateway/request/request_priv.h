@@ -69,6 +69,7 @@ struct request_context {
     struct buf line;         /* of the access log, reused */
     struct buf text;         /* one part of an answer while it is written, reused */
     struct cell *in_flight, *collapsed, *decision;
+    struct ring *recent, *notable; /* decision records; owned by shared->records; NULL: none */
 };
 
 struct request_rules {
@@ -149,7 +150,8 @@ struct request {
     bool is_known, is_limited;
     enum identify_result identity;
     bool is_refused_by_limit;
-    uint64_t wait_s; /* Retry-After of the refusal */
+    uint64_t charged; /* of each window, for the record */
+    uint64_t wait_s;  /* Retry-After of the refusal */
     struct lookup cache;
     struct fetch fetch;
     struct fill_reader *reader;
@@ -234,8 +236,18 @@ struct http_cache_policy lookup_policy(const struct request *r, int status);
 /* observe.c */
 void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in,
              uint64_t bytes_out);
+/* What the log line, the counts and the decision record say alike. */
+struct request_end {
+    int status;
+    uint64_t duration_us, bytes_in, bytes_out;
+};
+struct str observe_client(struct request *r); /* as logs may name it */
 const char *cache_status_name(enum cache_status status);
 void count_series(struct request_context *context, enum metric_id id, size_t count,
                   const struct str *values);
+
+/* record.c */
+bool records_join(struct request_records *records, struct request_context *context) MUST_USE;
+void record_write(struct request *r, const struct request_end *end);
 
 #endif

@@ -293,6 +293,7 @@ enum step stage_limit(struct request *r)
     decide(r, r->route->limit.cost);
     cell_observe(r->context->decision, (double)(clock_mono_us() - started) / 1e6);
     r->is_limited = r->limits.count > 0;
+    r->charged = r->limits.allowed ? r->route->limit.cost : 0;
     count_decision(r);
     if (!r->limits.allowed && r->limits.count > 0) {
         if (r->config->limits.dry_run) {

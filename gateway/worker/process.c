@@ -168,9 +168,10 @@ static bool make_shared(struct gateway *g, struct config *config, struct fail *w
     g->shared.limiter = limiter_new(config->limits.max_clients, &g->shared.seed);
     g->shared.upstreams = upstreams_new();
     g->shared.metrics = metrics_new();
+    g->shared.records = request_records_new();
     g->counts = server_counts_new();
     if (g->shared.cache == NULL || g->shared.limiter == NULL || g->shared.upstreams == NULL ||
-        g->shared.metrics == NULL || g->counts == NULL ||
+        g->shared.metrics == NULL || g->shared.records == NULL || g->counts == NULL ||
         !upstreams_adopt(g->shared.upstreams, config))
         return fail_set(why, "out of memory");
     g->rules = request_rules_new(config, &g->shared, why);
@@ -261,6 +262,7 @@ static void finish(struct gateway *g)
     upstreams_free(&g->shared.upstreams);
     server_counts_free(&g->counts);
     metrics_free(&g->shared.metrics);
+    request_records_free(&g->shared.records);
     loop_free(&g->loop);
 }
 
