@@ -31,7 +31,8 @@ static struct asked asked_of(struct metrics *metrics, const struct str *route)
         .misses = asked_for(metrics, route, STR("miss")) +
                   asked_for(metrics, route, STR("expired")) +
                   asked_for(metrics, route, STR("revalidated")),
-        .stale = asked_for(metrics, route, STR("stale")),
+        .stale =
+            asked_for(metrics, route, STR("stale")) + asked_for(metrics, route, STR("updating")),
         .bypass = asked_for(metrics, route, STR("bypass")),
     };
 }

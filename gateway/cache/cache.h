@@ -56,6 +56,7 @@ struct cache_meta {
     int64_t initial_age_s, lifetime_s;
     uint64_t
         stored_us; /* monotonic moment of the head's arrival: age = initial_age + (now - stored) */
+    uint64_t fetch_us; /* from the request to the head: what a refresh costs */
     int64_t stale_while_revalidate_s, stale_if_error_s, stale_if_unreachable_s;
     bool must_revalidate, always_revalidate;
     const char *why; /* verdict's, static */
@@ -65,6 +66,16 @@ const struct cache_meta *cache_entry_meta(const struct cache_entry *entry);
 int64_t cache_entry_age_s(const struct cache_entry *entry, uint64_t now_us);
 /* lifetime - age; <= 0 when stale. A soft purge makes it 0 at most. */
 int64_t cache_entry_ttl_s(const struct cache_entry *entry, uint64_t now_us);
+/* Should a hit at `now_us` start a refresh, so that the entry never expires? The sooner it expires,
+ * the longer its fetch takes and the more often it is asked for, the likelier (optimal
+ * probabilistic early expiration, Vattani, Chierichetti and Lowenstein 2015, beta 1). `draw` is
+ * random. */
+bool cache_entry_is_due_early(const struct cache_entry *entry, uint64_t now_us, uint64_t draw);
+/* Fetching this entry anew failed, by an answer (5xx) or without one: it rests for half a second,
+ * then for twice as long each time, 4 s at most. Nobody needs to try meanwhile. */
+enum cache_rest { CACHE_NO_REST, CACHE_REST_ERROR, CACHE_REST_UNREACHABLE };
+void cache_entry_let_rest(struct cache_entry *entry, enum cache_rest why, uint64_t now_us);
+enum cache_rest cache_entry_rests(const struct cache_entry *entry, uint64_t now_us);
 bool cache_entry_is_soft_purged(const struct cache_entry *entry);
 void cache_entry_release(struct cache_entry **entry); /* any thread */
 struct cache_entry *cache_entry_hold(struct cache_entry *entry);
@@ -75,6 +86,8 @@ struct cache_entry *cache_entry_hold(struct cache_entry *entry);
 struct cache_entry *cache_find(struct cache *cache, const struct cache_key *key,
                                const struct http_fields *request, bool normalize_vary,
                                struct arena *arena, bool *vary_missed) MUST_USE;
+/* Takes it out of the index: the origin has said that it must not be kept. */
+void cache_drop(struct cache *cache, struct cache_entry *entry);
 void cache_entry_count_hit(struct cache_entry *entry);
 
 /* Purge sequence now: take it when a fetch begins; an answer fetched before a purge that covers it
@@ -89,6 +102,7 @@ struct cache_intent {
     const struct http_verdict *verdict;
     uint64_t stamp;              /* cache_stamp() at the fetch's start */
     uint64_t response_us;        /* monotonic moment of the head */
+    uint64_t fetch_us;           /* how long it took to come */
     struct str route;            /* its name */
     const struct str_list *tags; /* of the route; the answer's own, its groups and "user:<user>" are
                                     added by the cache; may be NULL */
@@ -182,6 +196,10 @@ struct flight_wait {
  * between the lookup and this call. `wait` is used by a follower alone. */
 enum flight_role cache_join(struct cache *cache, const struct cache_key *key, uint64_t now_us,
                             struct flight_wait *wait, struct flight **lead) MUST_USE;
+/* For a refresh, which waits for nobody: LEAD, FOLLOW (another fetches this key, nothing was
+ * queued) or ALONE (set aside, or out of memory: no refresh now). */
+enum flight_role cache_lead(struct cache *cache, const struct cache_key *key, uint64_t now_us,
+                            struct flight **lead) MUST_USE;
 /* A follower gives up waiting; told() will not come. Its own loop's thread only. Fine when it is
  * not waiting. */
 void flight_leave(struct flight_wait *wait);

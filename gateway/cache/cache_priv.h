@@ -80,7 +80,9 @@ struct cache_entry {
     atomic_uint refs, hits;
     _Atomic uint8_t frequency; /* 0..3, for eviction */
     atomic_bool is_soft_purged;
-    _Atomic uint64_t checked; /* bans and marks up to this sequence do not cover it */
+    _Atomic uint64_t rest_until_us;  /* no refresh before */
+    _Atomic uint8_t rest_why, fails; /* enum cache_rest; refreshes that failed in a row */
+    _Atomic uint64_t checked;        /* bans and marks up to this sequence do not cover it */
 
     struct cache *cache;
     struct block *body; /* NULL: empty */

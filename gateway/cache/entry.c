@@ -8,13 +8,16 @@
 #include "cache/cache_priv.h"
 
 #include <malloc.h>
+#include <math.h>
 #include <stdlib.h>
 
 enum {
     MALLOC_HEAD = sizeof(size_t),
     KEEP_FOR_VALIDATION_S = 3600,
+    MOST_DOUBLINGS = 3,
     PLAN_BYTES = 1 << 20 /* for Vary and the most tags: 256 groups of 1 KiB, named twice */
 };
+#define REST_US ((uint64_t)500000)
 
 /* ---- bodies ---- */
 
@@ -204,6 +207,7 @@ static void take_verdict(struct cache_entry *entry, const struct cache_intent *i
     meta->initial_age_s = verdict->initial_age_s;
     meta->lifetime_s = verdict->lifetime_s;
     meta->stored_us = intent->response_us;
+    meta->fetch_us = intent->fetch_us;
     meta->stale_while_revalidate_s = verdict->stale_while_revalidate_s;
     meta->stale_if_error_s = verdict->stale_if_error_s;
     meta->stale_if_unreachable_s = verdict->stale_if_unreachable_s;
@@ -380,6 +384,33 @@ int64_t cache_entry_ttl_s(const struct cache_entry *entry, uint64_t now_us)
     int64_t ttl_s = entry->meta.lifetime_s - cache_entry_age_s(entry, now_us);
 
     return ttl_s > 0 && cache_entry_is_soft_purged(entry) ? 0 : ttl_s;
+}
+
+bool cache_entry_is_due_early(const struct cache_entry *entry, uint64_t now_us, uint64_t draw)
+{
+    const struct cache_meta *meta = &entry->meta;
+    double resident_us = now_us > meta->stored_us ? (double)(now_us - meta->stored_us) : 0;
+    double left_us = (double)(meta->lifetime_s - meta->initial_age_s) * 1e6 - resident_us;
+    double uniform = ((double)(draw >> 11) + 1) / 9007199254740993.0; /* (0, 1] */
+
+    return -log(uniform) * (double)meta->fetch_us >= left_us;
+}
+
+void cache_entry_let_rest(struct cache_entry *entry, enum cache_rest why, uint64_t now_us)
+{
+    uint8_t fails = atomic_load_explicit(&entry->fails, memory_order_relaxed);
+
+    atomic_store_explicit(&entry->rest_why, (uint8_t)why, memory_order_relaxed);
+    atomic_store_explicit(&entry->rest_until_us, now_us + (REST_US << fails), memory_order_relaxed);
+    if (fails < MOST_DOUBLINGS)
+        atomic_store_explicit(&entry->fails, (uint8_t)(fails + 1), memory_order_relaxed);
+}
+
+enum cache_rest cache_entry_rests(const struct cache_entry *entry, uint64_t now_us)
+{
+    if (now_us >= atomic_load_explicit(&entry->rest_until_us, memory_order_relaxed))
+        return CACHE_NO_REST;
+    return (enum cache_rest)atomic_load_explicit(&entry->rest_why, memory_order_relaxed);
 }
 
 bool cache_entry_is_soft_purged(const struct cache_entry *entry)

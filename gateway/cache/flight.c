@@ -205,6 +205,22 @@ enum flight_role cache_join(struct cache *cache, const struct cache_key *key, ui
     return role;
 }
 
+enum flight_role cache_lead(struct cache *cache, const struct cache_key *key, uint64_t now_us,
+                            struct flight **lead)
+{
+    struct flight_shard *shard = flight_shard_of(cache, key->hash);
+    enum flight_role role = FLIGHT_ALONE;
+
+    *lead = NULL;
+    pthread_mutex_lock(&shard->lock);
+    if (*find_flight(shard, key) != NULL)
+        role = FLIGHT_FOLLOW;
+    else if (!is_aside(shard, key->hash, now_us))
+        role = lead_new(cache, shard, key, lead);
+    pthread_mutex_unlock(&shard->lock);
+    return role;
+}
+
 void flight_leave(struct flight_wait *wait)
 {
     struct flight_ticket *ticket = wait->ticket;

@@ -193,6 +193,11 @@ void index_drop(struct cache *cache, struct cache_entry *entry)
     entry_release_list(victims);
 }
 
+void cache_drop(struct cache *cache, struct cache_entry *entry)
+{
+    index_drop(cache, entry);
+}
+
 /* Unlinks the variants that the new one replaces or pushes out: the same values, other Vary names,
  * the oldest of too many. The one with the same values is returned. */
 static struct cache_entry *clear_place(struct shard *shard, const struct cache_entry *entry,

@@ -128,7 +128,7 @@ struct cache_config {
     int64_t default_ttl_ms;
     struct negative_ttl *negative;
     uint32_t negative_count;
-    int64_t stale_if_unreachable_ms, stale_if_error_ms;
+    int64_t stale_while_revalidate_ms, stale_if_unreachable_ms, stale_if_error_ms;
     bool store_set_cookie, heuristic, honor_client, normalize_vary, collapse;
 };
 
@@ -209,6 +209,8 @@ struct route_config {
         bool ttl_override;
         enum per_user_kind per_user;
         bool count_hits;
+        bool early_refresh;
+        int64_t stale_while_revalidate_ms; /* -1: the cache's */
         struct str_list tags;
         bool soft_invalidation;
         enum key_query query;

@@ -234,6 +234,26 @@ struct request *request_new(struct request_context *context, const struct reques
     return r;
 }
 
+struct request *request_new_without_client(const struct request *other)
+{
+    struct request_context *context = other->context;
+    struct request *r = spare_or_new(context);
+
+    if (r == NULL)
+        return NULL;
+    r->context = context;
+    r->crules = other->crules;
+    r->crules->references++;
+    r->config = other->config;
+    r->references = 1;
+    r->is_finished = true;
+    context->live++;
+    if (http_fields_init(&r->head.fields, r->arena, 32) && http_fields_init(&r->out, r->arena, 0))
+        return r;
+    request_release(r);
+    return NULL;
+}
+
 void request_hold(struct request *r)
 {
     r->references++;
@@ -248,6 +268,8 @@ void request_release(struct request *r)
     cache_entry_release(&r->cache.entry);
     free(r->body.bytes);
     buf_free(&r->system.text);
+    if (r->fetch.is_refresh)
+        context->refreshing--;
     crules_release(&r->crules);
     if (r->is_finished)
         context->live--;

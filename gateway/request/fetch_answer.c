@@ -121,6 +121,7 @@ struct cache_intent fetch_intent(struct request *r, const struct http_verdict *v
         .verdict = verdict,
         .stamp = r->fetch.stamp,
         .response_us = loop_now_us(r->context->loop),
+        .fetch_us = loop_now_us(r->context->loop) - r->fetch.started_us,
         .route = r->route->name,
         .tags = &r->route->cache.tags,
     };
@@ -155,6 +156,8 @@ static bool confirm(struct request *r, const struct http_fields *fields)
         cache_entry_release(&r->cache.entry);
         r->cache.entry = fresh;
         r->cache.stored = true;
+    } else if (r->fetch.is_refresh) {
+        refresh_failed(r);
     }
     r->cache.fwd_status = 304;
     serve_entry(r, CACHE_REVALIDATED);
@@ -264,6 +267,8 @@ static void pass_on(struct request *r, int status, const struct http_fields *fie
         flight_open(r->fetch.lead, r->fetch.fill);
     else
         fetch_close_flight(r, FLIGHT_GO, true);
+    if (r->fetch.is_refresh && !r->cache.stored)
+        refresh_failed(r);
     answered(r);
 }
 
@@ -278,8 +283,10 @@ void fetch_on_head(struct request *r, int status, const struct http_fields *fiel
     if (entry != NULL && status == 304 && r->cache.validates && confirm(r, fields))
         return;
     if (entry != NULL && is_error_for_stale(status) &&
-        lookup_serves_stale(r, cache_entry_meta(entry)->stale_if_error_s)) {
+        (r->fetch.is_refresh ||
+         lookup_serves_stale(r, cache_entry_meta(entry)->stale_if_error_s))) {
         r->cache.fwd_status = status;
+        cache_entry_let_rest(entry, CACHE_REST_ERROR, loop_now_us(r->context->loop));
         serve_entry(r, CACHE_STALE);
         fetch_close_flight(r, FLIGHT_GO, false);
         return;
@@ -295,6 +302,8 @@ void fetch_on_failure(struct request *r)
     struct str message;
 
     count_series(r->context, M_ERRORS, COUNT_OF(values), values);
+    if (r->cache.entry != NULL)
+        cache_entry_let_rest(r->cache.entry, CACHE_REST_UNREACHABLE, loop_now_us(r->context->loop));
     fetch_close_flight(r, FLIGHT_FAILED, false);
     if (lookup_serves_stale(r, r->cache.entry != NULL
                                    ? cache_entry_meta(r->cache.entry)->stale_if_unreachable_s
@@ -319,7 +328,7 @@ void fetch_on_failure(struct request *r)
 
 /* ---- the client leaves ---- */
 
-static void join_orphans(struct request *r)
+void fetch_join_orphans(struct request *r)
 {
     struct request **first = &r->context->orphans;
 
@@ -370,7 +379,7 @@ void fetch_client_left(struct request *r)
     if (r->fetch.exchange == NULL || r->fetch.is_done)
         return;
     if (goes_on_alone(r) && request_keep_head(r))
-        join_orphans(r);
+        fetch_join_orphans(r);
     else
         fetch_drop(r, FLIGHT_RETRY);
 }

@@ -10,9 +10,10 @@
 const char *cache_status_name(enum cache_status status)
 {
     static const char *const names[CACHE_STATUSES] = {
-        [CACHE_OFF] = "none",        [CACHE_HIT] = "hit",     [CACHE_MISS] = "miss",
-        [CACHE_EXPIRED] = "expired", [CACHE_STALE] = "stale", [CACHE_REVALIDATED] = "revalidated",
-        [CACHE_BYPASS] = "bypass",
+        [CACHE_OFF] = "none",      [CACHE_HIT] = "hit",
+        [CACHE_MISS] = "miss",     [CACHE_EXPIRED] = "expired",
+        [CACHE_STALE] = "stale",   [CACHE_REVALIDATED] = "revalidated",
+        [CACHE_BYPASS] = "bypass", [CACHE_UPDATING] = "updating",
     };
 
     return names[status];

@@ -44,6 +44,8 @@ static struct str shown_status(enum cache_status status)
         return STR("REVALIDATED");
     case CACHE_STALE:
         return STR("STALE");
+    case CACHE_UPDATING:
+        return STR("UPDATING");
     case CACHE_BYPASS:
         return STR("BYPASS");
     case CACHE_OFF:
@@ -56,11 +58,12 @@ static struct str shown_status(enum cache_status status)
 static bool add_cache_fields(struct request *r)
 {
     const struct lookup *c = &r->cache;
+    bool is_hit = c->status == CACHE_HIT || c->status == CACHE_STALE || c->status == CACHE_UPDATING;
     struct http_cache_status status = {
-        .hit = c->status == CACHE_HIT || c->status == CACHE_STALE,
+        .hit = is_hit,
         .stored = c->stored,
         .collapsed = c->collapsed,
-        .fwd = c->status == CACHE_HIT || c->status == CACHE_STALE ? NULL : c->fwd,
+        .fwd = is_hit ? NULL : c->fwd,
         .fwd_status = c->fwd_status,
         .detail = c->detail,
     };

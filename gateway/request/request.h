@@ -71,6 +71,9 @@ struct request_io {
     /* The request can go on: resume the connection in this turn and call request_run() or
      * request_read() again. */
     void (*wake)(void *arg);
+    /* The upstream sent an interim answer (102, 103 ...) while the request waits: tell the client
+     * now, or not at all. The fields live during the call. NULL: nobody is told. */
+    void (*interim)(void *arg, int status, const struct http_fields *fields);
 };
 struct request_arrival {
     struct str peer;       /* the socket's address; "" for unix sockets */

@@ -9,6 +9,7 @@
 #define REQUEST_DRAIN_BYTES (256 * 1024) /* of a body that nobody wants, before its answer */
 #define REQUEST_BODY_ROOM   (64 * 1024)  /* of a body on its way upstream */
 #define REQUEST_SYSTEM_BODY (256 * 1024) /* of a question for the admin room: in the arena */
+#define REQUEST_REFRESHES   256          /* without a client, at a time, each worker */
 #define REQUEST_RETRIES     3            /* look-ups after a flight before fetching alone */
 
 /* go on | request_wake() will be called, then the same step again | skip to respond */
@@ -33,6 +34,7 @@ enum cache_status {
     CACHE_EXPIRED,
     CACHE_REVALIDATED,
     CACHE_STALE,
+    CACHE_UPDATING,
     CACHE_BYPASS,
     CACHE_STATUSES
 };
@@ -63,7 +65,7 @@ struct request_context {
     struct sheet *sheet;
     struct context_rules *now;
     struct request *spares;
-    uint32_t spare_count, live;
+    uint32_t spare_count, live, refreshing;
     struct request *orphans; /* whose fetch goes on though their client has left */
     bool is_aborting;        /* no fetch may go on for others any more */
     struct buf line;         /* of the access log, reused */
@@ -87,7 +89,8 @@ struct fetch {
     uint64_t started_us, stamp;
     int64_t sent_wall_s;
     bool is_on, is_done; /* started; ended */
-    bool is_answered;    /* the client's answer is known (head, entry or error) */
+    bool is_refresh;  /* of an entry that was served meanwhile: without a client from the start */
+    bool is_answered; /* the client's answer is known (head, entry or error) */
     struct str target_name;
     uint32_t attempts;
     uint64_t first_byte_us;
@@ -185,6 +188,8 @@ enum step refuse_credential(struct request *r, const char *reason, const char *m
 
 /* context.c */
 struct route_cells *context_cells(struct context_rules *crules, const struct route_config *route);
+/* A request without a client, under the other's snapshot; ended by its last release. */
+struct request *request_new_without_client(const struct request *other) MUST_USE;
 void request_hold(struct request *r);
 void request_release(struct request *r);
 void request_wake(struct request *r);
@@ -213,6 +218,7 @@ enum step reply_limited(struct request *r);
 /* fetch.c */
 bool fetch_start(struct request *r);
 void fetch_client_left(struct request *r);
+void fetch_join_orphans(struct request *r);
 void fetch_leave_orphans(struct request *r); /* fine when it is none */
 /* Ends the exchange and everything that hangs on it; r may be freed. */
 void fetch_drop(struct request *r, enum flight_outcome outcome);
@@ -225,6 +231,13 @@ void fetch_on_head(struct request *r, int status, const struct http_fields *fiel
                    const struct http_answer_facts *facts);
 void fetch_on_failure(struct request *r);
 void fetch_close_flight(struct request *r, enum flight_outcome outcome, bool set_aside);
+
+/* refresh.c */
+enum refresh { REFRESH_STARTED, REFRESH_BY_ANOTHER, REFRESH_NOT_NOW };
+/* Fetches r's entry anew, for the next ones. */
+enum refresh refresh_start(struct request *r);
+/* What came could not take the entry's place. */
+void refresh_failed(struct request *r);
 
 /* stage_lookup.c */
 bool lookup_build_key(const struct request *r, struct cache_key *key);

@@ -47,6 +47,20 @@ static void note_result(struct request *r, const struct upstream_result *result)
     r->fetch.reason = result->reason;
 }
 
+/* 100 answers an expectation that we met ourselves; a client of HTTP/1.0 knows no interim answers;
+ * and nothing may leave while the library still reads the request (RFC 9110 §15.2). */
+static void on_interim(void *arg, int status, const struct http_fields *fields)
+{
+    struct request *r = arg;
+    struct http_fields passed;
+
+    if (status == 100 || r->is_finished || r->fetch.is_answered || r->io->interim == NULL ||
+        r->facts.version != HTTP_1_1 || (r->facts.has_body && !r->body.ended))
+        return;
+    if (http_forward_answer(fields, r->arena, &passed))
+        r->io->interim(r->io_arg, status, &passed);
+}
+
 static void on_head(void *arg, int status, const struct http_fields *fields,
                     const struct http_answer_facts *facts, const struct upstream_result *so_far)
 {
@@ -144,6 +158,7 @@ static void on_tried(void *arg, struct str target, enum upstream_kind kind, int 
 }
 
 static const struct upstream_handler handler = {
+    .interim = on_interim,
     .head = on_head,
     .body = on_body,
     .trailers = on_trailers,

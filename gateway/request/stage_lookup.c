@@ -32,7 +32,9 @@ struct http_cache_policy lookup_policy(const struct request *r, int status)
         .heuristic = cache->heuristic,
         .honor_client = cache->honor_client,
         .store_set_cookie = cache->store_set_cookie,
-        .stale_while_revalidate_s = 0,
+        .stale_while_revalidate_s = seconds_of(r->route->cache.stale_while_revalidate_ms >= 0
+                                                   ? r->route->cache.stale_while_revalidate_ms
+                                                   : cache->stale_while_revalidate_ms),
         .stale_if_error_s = seconds_of(cache->stale_if_error_ms),
         .stale_if_unreachable_s = seconds_of(cache->stale_if_unreachable_ms),
         .shared_by_operator = r->route->cache.per_user == PER_USER_FALSE,
@@ -180,17 +182,56 @@ static enum step serve(struct request *r, enum cache_status status)
     return reply_entry(r, r->cache.entry, status);
 }
 
+/* Stale, and may it answer all the same? Within stale-while-revalidate at once, while it is fetched
+ * anew; within the other windows while it rests from a fetch that failed. */
+static bool serves_meanwhile(struct request *r, enum cache_status *status)
+{
+    const struct cache_meta *meta = cache_entry_meta(r->cache.entry);
+    const struct http_cache_control *wants = &r->cache.wants;
+    enum cache_rest rest = cache_entry_rests(r->cache.entry, loop_now_us(r->context->loop));
+    int64_t rest_window_s = rest == CACHE_NO_REST      ? 0
+                            : rest == CACHE_REST_ERROR ? meta->stale_if_error_s
+                                                       : meta->stale_if_unreachable_s;
+
+    *status = CACHE_STALE;
+    if (wants->max_age != -1 || wants->min_fresh != -1)
+        return false; /* asks for better */
+    if (rest != CACHE_NO_REST) {
+        r->cache.detail = "backoff";
+        return lookup_serves_stale(r, rest_window_s) ||
+               lookup_serves_stale(r, meta->stale_while_revalidate_s);
+    }
+    if (!lookup_serves_stale(r, meta->stale_while_revalidate_s))
+        return false;
+    if (refresh_start(r) == REFRESH_BY_ANOTHER)
+        *status = CACHE_UPDATING;
+    return true;
+}
+
+static bool is_due_early(const struct request *r)
+{
+    return r->route->cache.early_refresh &&
+           cache_entry_is_due_early(r->cache.entry, loop_now_us(r->context->loop), random_u64());
+}
+
 static enum step lookup(struct request *r)
 {
+    enum cache_status status;
+
     find(r);
     if (r->cache.entry == NULL)
         return r->cache.wants.only_if_cached ? unsatisfiable(r) : STEP_NEXT;
     switch (judge_entry(r)) {
     case HTTP_USE_FRESH:
+        if (is_due_early(r))
+            (void)refresh_start(r);
         return serve(r, CACHE_HIT);
     case HTTP_USE_STALE:
         return serve(r, CACHE_STALE);
     case HTTP_USE_VALIDATE:
+        if (serves_meanwhile(r, &status))
+            return serve(r, status);
+        r->cache.detail = NULL;
         break;
     }
     return r->cache.wants.only_if_cached ? unsatisfiable(r) : STEP_NEXT;

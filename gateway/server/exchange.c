@@ -48,7 +48,15 @@ static void wake(void *arg)
     connection_resume(arg);
 }
 
-static const struct request_io io = {wake};
+static void interim(void *arg, int status, const struct http_fields *fields)
+{
+    struct connection *c = arg;
+
+    if (c->is_suspended && !c->is_resuming && !c->is_gone && c->stage == STAGE_FINAL)
+        response_interim(c, status, fields);
+}
+
+static const struct request_io io = {wake, interim};
 
 /* We need no arguments from the library, and it spends the connection's memory on each of them,
  * until it closes without a word: an empty query has none. The line is its own read buffer, so it

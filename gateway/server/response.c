@@ -6,11 +6,15 @@
 #include "server/server_priv.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* Status line, Date, framing: what the library adds to our fields. */
 #define HEAD_OVERHEAD 512
+/* What TLS adds to a record, generously; and what the kernel counts for a buffer. */
+#define SERVER_TLS_RECORD 4096
 
 static ssize_t read_body(void *arg, uint64_t at, char *to, size_t room)
 {
@@ -155,6 +159,31 @@ static void send_all(struct connection *c, struct str bytes)
 
         (void)gnutls_record_send(session, bytes.ptr, bytes.len);
     }
+}
+
+/* Room for all of it, or the answer behind it would be torn: a 1xx can be left out, half of one
+ * cannot. */
+static bool socket_has_room(int fd, size_t bytes)
+{
+    int unsent = 0, room = 0;
+    socklen_t size = sizeof(room);
+
+    return ioctl(fd, SIOCOUTQ, &unsent) == 0 &&
+           getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &size) == 0 && unsent >= 0 &&
+           (size_t)unsent * 2 + bytes * 2 + SERVER_TLS_RECORD < (size_t)room;
+}
+
+void response_interim(struct connection *c, int status, const struct http_fields *fields)
+{
+    struct buf text = buf_new(SERVER_ANSWER_BYTES);
+
+    buf_addf(&text, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
+    for (uint32_t i = 0; i < fields->count; i++)
+        buf_addf(&text, "%.*s: %.*s\r\n", STR_ARG(fields->at[i].name),
+                 STR_ARG(fields->at[i].value));
+    if (buf_add_str(&text, STR("\r\n")) && socket_has_room(c->fd, text.len))
+        send_all(c, buf_str(&text));
+    buf_free(&text);
 }
 
 /* Small, whole, and best effort: a client that does not read gets what its socket's buffer takes.

@@ -28,7 +28,8 @@ struct answer {
     const char *tag_field, *tag_value; /* "Cache-Tag", "a, b" */
     int64_t lifetime_s, stale_s;
     bool is_tls, must_revalidate, has_no_length;
-    uint64_t stamp;    /* 0: now */
+    uint64_t stamp; /* 0: now */
+    uint64_t fetch_us;
     size_t body_bytes; /* when body is NULL */
 };
 
@@ -132,6 +133,7 @@ static inline void intent_of(const struct world *world, const struct answer *ans
         .verdict = &p->verdict,
         .stamp = answer->stamp != 0 ? answer->stamp : cache_stamp(world->cache),
         .response_us = START_US,
+        .fetch_us = answer->fetch_us,
         .route = str_of(answer->route != NULL ? answer->route : "r"),
         .tags = &p->tags,
     };

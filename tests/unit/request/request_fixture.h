@@ -158,7 +158,7 @@ static inline void on_visit_wake(void *arg)
     loop_stop(visit->world->loop);
 }
 
-static const struct request_io visit_io = {on_visit_wake};
+static const struct request_io visit_io = {on_visit_wake, NULL};
 
 static inline struct str note(struct visit *visit, const char *text)
 {
