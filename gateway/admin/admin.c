@@ -37,7 +37,7 @@ struct admin *admin_new(struct request_shared *shared, struct loop *loop,
     admin->loop = loop;
     admin->hooks = *hooks;
     admin->sheet = metrics_sheet(shared->metrics);
-    if (admin->sheet == NULL) {
+    if (admin->sheet == NULL || !growth_start(admin)) {
         free(admin);
         return NULL;
     }
@@ -48,6 +48,8 @@ struct admin *admin_new(struct request_shared *shared, struct loop *loop,
 
 void admin_free(struct admin **admin)
 {
+    if (*admin != NULL)
+        growth_stop(*admin);
     free(*admin);
     *admin = NULL;
 }

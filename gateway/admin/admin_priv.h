@@ -9,6 +9,14 @@
 
 enum { ADMIN_MAX_PARAMETERS = 16 };
 
+/* growth.c: resident memory, sampled over a window. */
+enum { GROWTH_SAMPLES = 60, GROWTH_EVERY_US = 15 * 1000000 };
+struct growth {
+    uint64_t rss[GROWTH_SAMPLES];
+    uint32_t count, next;
+    struct deadline due;
+};
+
 struct admin {
     struct request_shared *shared;
     struct loop *loop;
@@ -16,6 +24,7 @@ struct admin {
     struct sheet *sheet;               /* the main thread's own */
     const struct request_rules *rules; /* of the call under way, for the collector; else NULL */
     uint64_t hard_purged, soft_purged; /* entries, by calls of this room */
+    struct growth growth;
 };
 
 struct parameter {
@@ -95,6 +104,13 @@ struct process_memory {
 };
 void process_memory_read(struct process_memory *memory);
 uint64_t process_open_fds(void);
+
+/* ---- growth.c ---- */
+bool growth_start(struct admin *admin) MUST_USE; /* samples from now on; false: out of memory */
+void growth_stop(struct admin *admin);
+void growth_add(struct growth *growth, uint64_t rss_bytes);
+/* Bytes a second, by least squares over the window; 0 with fewer than four samples. */
+double growth_rate(const struct growth *growth);
 
 /* ---- metrics.c ---- */
 metrics_fn metrics_collect;

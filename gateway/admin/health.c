@@ -6,6 +6,9 @@
  * Thresholds are where an operator would begin to look. Main thread. */
 #include "admin/admin_priv.h"
 
+/* At the present growth the memory would be full: long enough to act, short enough to be real. */
+#define FULL_SOON_HOURS 2
+
 static const char *severity_name(enum severity severity)
 {
     switch (severity) {
@@ -85,18 +88,24 @@ static enum severity write_memory(struct call *call, struct buf *out)
 {
     struct process_memory memory;
     struct cache_counts cache;
+    double rate = growth_rate(&call->admin->growth), hours_left = 0;
     enum severity severity = SEVERITY_NORMAL;
 
     process_memory_read(&memory);
     cache_counts(call->admin->shared->cache, &cache);
     if (memory.limit_bytes > 0)
         severity = severity_of((double)memory.rss_bytes / (double)memory.limit_bytes, 0.8, 0.92);
+    if (rate > 0 && memory.limit_bytes > memory.rss_bytes)
+        hours_left = (double)(memory.limit_bytes - memory.rss_bytes) / rate / 3600;
+    if (hours_left > 0 && hours_left < FULL_SOON_HOURS)
+        severity = worse(severity, SEVERITY_WARNING);
     buf_addf(out,
              "\"memory\":{\"rss_bytes\":%" PRIu64 ",\"vms_bytes\":%" PRIu64
              ",\"limit_bytes\":%" PRIu64 ",\"cache_bytes\":%" PRIu64
-             ",\"cache_limit_bytes\":%" PRIu64 ",\"severity\":\"%s\"}",
+             ",\"cache_limit_bytes\":%" PRIu64
+             ",\"growth_rate_bytes_per_second\":%.1f,\"severity\":\"%s\"}",
              memory.rss_bytes, memory.vms_bytes, memory.limit_bytes, cache.memory_bytes,
-             cache.memory_limit_bytes, severity_name(severity));
+             cache.memory_limit_bytes, rate, severity_name(severity));
     return severity;
 }
 

@@ -222,7 +222,9 @@ struct route_config {
 struct log_config {
     struct str access, errors; /* "stdout", "stderr", "off" or a path */
     bool json;
-    uint32_t level; /* enum log_level */
+    uint32_t level;         /* enum log_level */
+    struct str_list fields; /* of the access log; none: all */
+    int64_t slow_ms;        /* requests that take longer are counted and named */
 };
 
 struct config {

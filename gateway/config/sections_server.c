@@ -147,6 +147,23 @@ static bool is_log_place(struct str text)
 
 static const struct text_rule log_rule = {"\"stdout\", \"stderr\", \"off\" or a path with a /",
                                           is_log_place};
+static bool is_log_field(struct str text)
+{
+    static const char *const names[] = {"time",     "request_id", "client",   "method",
+                                        "path",     "route",      "status",   "duration_ms",
+                                        "bytes_in", "bytes_out",  "cache",    "tier",
+                                        "upstream", "target",     "attempts", "reason"};
+
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (str_eq(text, str_of(names[i])))
+            return true;
+    return false;
+}
+
+static const struct text_rule log_field_rule = {
+    "time, request_id, client, method, path, route, status, duration_ms, bytes_in, bytes_out, "
+    "cache, tier, upstream, target, attempts or reason",
+    is_log_field};
 static const struct words formats = {{"text", "json"}};
 static const struct words levels = {{"debug", "info", "warn", "error"}};
 _Static_assert(LOG_DEBUG == 0 && LOG_ERROR == 3, "levels stand in the order of enum log_level");
@@ -159,6 +176,10 @@ static const struct field log_fields[] = {
     FIELD_WITH(formats, "format", kind_flag, struct log_config, json, "json", 0, 0, "of both logs"),
     FIELD_WITH(levels, "level", kind_choice, struct log_config, level, "info", 0, 0,
                "the least that is logged"),
+    FIELD_WITH(log_field_rule, "fields", kind_texts, struct log_config, fields, NULL, 0, 0,
+               "of a line of the access log; empty: all"),
+    FIELD("slow", kind_duration, struct log_config, slow_ms, "1s", 1, 86400000,
+          "requests that take longer are counted, and named in the error log"),
 };
 const struct section log_section = {SECTION(log_fields, sizeof(struct log_config))};
 

@@ -47,6 +47,7 @@ enum metric_id {
     M_AUTH,                 /* auth_total{method,result} */
     M_LOOP_LAG,             /* backpressure_event_loop_lag_seconds{worker} gauge */
     M_LOOP_UTILIZATION,     /* backpressure_loop_utilization{worker} gauge */
+    M_SLOW_REQUESTS,        /* slow_requests_total{route} */
     M_TIMEOUTS,             /* timeouts_total{kind} */
     M_SHED,                 /* shed_total{cause} */
     M_ERRORS,               /* errors_total{type,route} */
@@ -54,6 +55,7 @@ enum metric_id {
     M_LOG_DROPPED,          /* log_dropped_total */
     M_MEMORY_RSS,           /* memory_rss_bytes gauge */
     M_MEMORY_VMS,           /* memory_vms_bytes gauge */
+    M_MEMORY_GROWTH,        /* memory_growth_rate_bytes_per_second gauge */
     M_OPEN_FDS,             /* open_fds gauge */
     M_DRAINING,             /* draining gauge */
     M_CONFIG_RELOADS,       /* config_reloads_total{outcome} */

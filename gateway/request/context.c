@@ -148,6 +148,7 @@ void request_context_use(struct request_context *context, struct request_rules *
     crules->rules = request_rules_hold(rules);
     crules->config = config;
     crules->references = 1;
+    crules->line_fields = line_fields(&config->log.fields);
     for (uint32_t i = 0; i < config->route_count; i++)
         cells_init(context, &crules->routes[i], config->routes[i].name);
     cells_init(context, &crules->routes[config->route_count], STR("none"));

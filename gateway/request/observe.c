@@ -1,7 +1,6 @@
-/* observe.c - what is left of a request: one log line and its counts, exactly once.
+/* observe.c - what is left of a request: its counts, its line and its record, exactly once.
  *
- * Everything comes from the same record that the answer's fields came from, so they cannot
- * disagree. A line never holds a query, a credential or a raw client address.
+ * Everything comes from what the answer's fields came from, so they cannot disagree.
  * Worker's thread. */
 #include "request/request_priv.h"
 
@@ -75,103 +74,24 @@ static void count_cache(struct request *r)
     cell_add(r->cells->cache[status], 1);
 }
 
-/* ---- the line ---- */
-
-static void put_text(struct buf *line, const char *name, struct str value)
+/* The line names the id: the record tells the rest. One a second and worker is enough to notice. */
+static void count_slow(struct request *r, uint64_t duration_us)
 {
-    if (value.len == 0)
+    uint64_t now_us = loop_now_us(r->context->loop);
+
+    count_series(r->context, M_SLOW_REQUESTS, 1, &r->cells->name);
+    if (now_us < r->context->next_slow_line_us)
         return;
-    buf_add_str(line, STR(",\""));
-    buf_add_str(line, str_of(name));
-    buf_add_str(line, STR("\":"));
-    buf_add_json(line, value.len > 2048 ? str_at(value.ptr, 2048) : value);
-}
-
-static void put_number(struct buf *line, const char *name, uint64_t value)
-{
-    buf_add_str(line, STR(",\""));
-    buf_add_str(line, str_of(name));
-    buf_add_str(line, STR("\":"));
-    buf_add_u64(line, value);
-}
-
-/* "2026-11-21T04:15:00.123Z", civil from days after H. Hinnant's algorithm. */
-static void put_time(struct buf *line, int64_t wall_us)
-{
-    int64_t seconds = wall_us / 1000000, days = seconds / 86400 + 719468, left = seconds % 86400;
-    int64_t era = days / 146097, doe = days % 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
-    int64_t month = mp < 10 ? mp + 3 : mp - 9, year = yoe + era * 400 + (month <= 2);
-    int64_t parts[] = {year,        month,          doy - (153 * mp + 2) / 5 + 1,
-                       left / 3600, left / 60 % 60, left % 60};
-    static const char after[] = "--T::.";
-    int64_t milli = wall_us / 1000 % 1000;
-
-    for (size_t i = 0; i < COUNT_OF(parts); i++) {
-        if (parts[i] < 10)
-            buf_add_char(line, '0');
-        buf_add_u64(line, (uint64_t)parts[i]);
-        buf_add_char(line, after[i]);
-    }
-    buf_add_char(line, (char)('0' + milli / 100));
-    buf_add_char(line, (char)('0' + milli / 10 % 10));
-    buf_add_char(line, (char)('0' + milli % 10));
-    buf_add_char(line, 'Z');
-}
-
-struct str observe_client(struct request *r)
-{
-    if (r->is_known)
-        return r->who.caller.name;
-    if (r->client.ptr != NULL)
-        return r->client;
-    if (r->arrival.peer.len == 0)
-        return STR("unix");
-    return identify_hide_address(request_rules_identify(r->crules->rules), r->arrival.peer,
-                                 r->arena);
-}
-
-static void write_line(struct request *r, const struct request_end *end)
-{
-    struct buf *line = &r->context->line;
-
-    buf_clear(line);
-    buf_add_str(line, STR("{\"time\":\""));
-    put_time(line, loop_wall_us(r->context->loop));
-    buf_add_char(line, '"');
-    put_text(line, "request_id", r->id);
-    put_text(line, "client", observe_client(r));
-    put_text(line, "method", r->head.method);
-    put_text(line, "path", r->path);
-    put_text(line, "route", r->cells->name);
-    put_number(line, "status", (uint64_t)end->status);
-    put_number(line, "duration_ms", end->duration_us / 1000);
-    buf_add_char(line, '.');
-    buf_add_char(line, (char)('0' + end->duration_us / 100 % 10));
-    buf_add_char(line, (char)('0' + end->duration_us / 10 % 10));
-    buf_add_char(line, (char)('0' + end->duration_us % 10));
-    put_number(line, "bytes_in", end->bytes_in);
-    put_number(line, "bytes_out", end->bytes_out);
-    if (r->cache.status != CACHE_OFF)
-        put_text(line, "cache", str_of(cache_status_name(r->cache.status)));
-    if (r->is_known)
-        put_text(line, "tier", r->who.caller.tier->name);
-    if (r->fetch.is_on) {
-        put_text(line, "upstream", r->route->upstream->name);
-        put_text(line, "target", r->fetch.target_name);
-        put_number(line, "attempts", r->fetch.attempts);
-    }
-    if (r->reason != NULL)
-        put_text(line, "reason", str_of(r->reason));
-    buf_add_char(line, '}');
-    log_access(buf_str(line));
+    r->context->next_slow_line_us = now_us + 1000000;
+    log_line(LOG_WARN, "slow request: request_id=%.*s route=%.*s duration_ms=%" PRIu64,
+             STR_ARG(r->id), STR_ARG(r->cells->name), duration_us / 1000);
 }
 
 void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in, uint64_t bytes_out)
 {
     uint64_t duration_us = clock_mono_us() - r->arrival.started_us;
     int status = r->is_answered ? r->answer.status : 499;
+    struct request_end end;
 
     if (r->context->pool == NULL)
         return; /* the admin listener's have counters of their own */
@@ -190,6 +110,7 @@ void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in,
                             : "cut";
         break;
     }
+    end = (struct request_end){status, duration_us, bytes_in, bytes_out};
     count_request(r, status);
     count_cache(r);
     cell_observe(r->cells->duration, (double)duration_us / 1e6);
@@ -200,8 +121,9 @@ void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in,
                                                          &r->route->upstream->name);
         cell_observe(r->cells->upstream_duration, (double)r->fetch.first_byte_us / 1e6);
     }
-    struct request_end end = {status, duration_us, bytes_in, bytes_out};
+    if (duration_us >= (uint64_t)r->config->log.slow_ms * 1000)
+        count_slow(r, duration_us);
     record_write(r, &end);
     if (log_access_is_on())
-        write_line(r, &end);
+        line_write(r, &end);
 }

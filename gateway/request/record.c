@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { RECENT_SLOTS = 1024, NOTABLE_SLOTS = 256, MOST_RINGS = 512, SLOW_US = 1000000 };
+enum { RECENT_SLOTS = 1024, NOTABLE_SLOTS = 256, MOST_RINGS = 512 };
 
 struct request_records {
     _Atomic uint32_t count;
@@ -163,7 +163,7 @@ void record_write(struct request *r, const struct request_end *end)
     if (r->context->recent == NULL)
         return;
     write_to(r->context->recent, r, end);
-    if (end->status >= 400 || end->duration_us >= SLOW_US)
+    if (end->status >= 400 || end->duration_us >= (uint64_t)r->config->log.slow_ms * 1000)
         write_to(r->context->notable, r, end);
 }
 

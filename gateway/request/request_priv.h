@@ -56,6 +56,7 @@ struct context_rules {
     const struct config *config;
     uint32_t references;
     struct route_cells *routes; /* config->route_count, then one for "none" */
+    uint32_t line_fields;       /* of the access log: bits, see line.c */
 };
 
 struct request_context {
@@ -71,6 +72,7 @@ struct request_context {
     struct buf line;         /* of the access log, reused */
     struct buf text;         /* one part of an answer while it is written, reused */
     struct cell *in_flight, *collapsed, *decision;
+    uint64_t next_slow_line_us;
     struct ring *recent, *notable; /* decision records; owned by shared->records; NULL: none */
 };
 
@@ -254,10 +256,14 @@ struct request_end {
     int status;
     uint64_t duration_us, bytes_in, bytes_out;
 };
-struct str observe_client(struct request *r); /* as logs may name it */
 const char *cache_status_name(enum cache_status status);
 void count_series(struct request_context *context, enum metric_id id, size_t count,
                   const struct str *values);
+
+/* line.c */
+uint32_t line_fields(const struct str_list *names); /* none: all */
+void line_write(struct request *r, const struct request_end *end);
+struct str observe_client(struct request *r); /* as logs may name it */
 
 /* record.c */
 bool records_join(struct request_records *records, struct request_context *context) MUST_USE;
