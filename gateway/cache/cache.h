@@ -6,6 +6,7 @@
 #ifndef GATEWAY_CACHE_H
 #define GATEWAY_CACHE_H
 #include "base/base.h"
+#include "codec/codec.h"
 #include "config/config.h"
 #include "http/http.h"
 #include "loop/loop.h"
@@ -89,6 +90,22 @@ struct cache_entry *cache_find(struct cache *cache, const struct cache_key *key,
 /* Takes it out of the index: the origin has said that it must not be kept. */
 void cache_drop(struct cache *cache, struct cache_entry *entry);
 void cache_entry_count_hit(struct cache_entry *entry);
+
+/* The body in a content coding, made once and shared with the entry that a 304 makes of this one.
+ * *body is valid while the entry is held. */
+enum cache_coded {
+    CACHE_CODED_NONE,   /* nobody has asked: claim it */
+    CACHE_CODED_MAKING, /* somebody is at it: use the body as it is */
+    CACHE_CODED_READY,
+    CACHE_CODED_USELESS /* it does not shrink by a tenth, or there was no memory */
+};
+enum cache_coded cache_entry_coded(const struct cache_entry *entry, enum codec_kind kind,
+                                   struct str *body);
+/* True: the caller, alone, calls cache_entry_code() for it, on any thread. At most 4 at once in
+ * the process; false too without memory. */
+bool cache_entry_claim_coding(struct cache_entry *entry, enum codec_kind kind) MUST_USE;
+/* Packs the body (5 to 30 ns a byte) and keeps the copy, charged to the budget. */
+void cache_entry_code(struct cache_entry *entry, enum codec_kind kind);
 
 /* Purge sequence now: take it when a fetch begins; an answer fetched before a purge that covers it
  * is never stored. */

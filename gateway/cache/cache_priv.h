@@ -35,6 +35,7 @@ enum {
 struct block {
     atomic_uint refs;
     struct cache *cache;
+    _Atomic(struct codings *) codings; /* the same in content codings: coded.c; NULL: none */
     size_t charged, size;
     char bytes[];
 };
@@ -97,6 +98,7 @@ struct cache_entry {
     /* shard lock */
     bool is_linked;
     uint8_t queue;                /* enum queue_kind */
+    size_t coded_bytes;           /* of the body's coded copies, as they are counted */
     struct cache_entry *next_key; /* of the newest variant: the bucket's next key */
     struct cache_entry *older;    /* variant of the same key */
     struct cache_entry *url_next, **url_back;
@@ -160,7 +162,7 @@ struct cache {
     _Atomic uint64_t limit, max_object, charged;
     _Atomic uint64_t seq; /* of purges */
     _Atomic uint64_t evictions, stores, invalidations, collapsed;
-    atomic_uint next_victim;
+    atomic_uint next_victim, makings; /* makings: of coded copies, now */
     struct bans bans;
     _Atomic uint64_t url_slots[URL_SLOTS], tag_slots[TAG_SLOTS];
     _Atomic uint32_t cell_count;
@@ -226,10 +228,14 @@ struct cache_entry *entry_new(struct cache *cache, int status, const struct http
                               const struct cache_intent *intent) MUST_USE;
 void entry_set_body(struct cache_entry *entry, struct block *body,
                     size_t len);                    /* takes the reference */
-size_t entry_size(const struct cache_entry *entry); /* its own block and the body */
+size_t entry_size(const struct cache_entry *entry); /* its own block, the body and its copies */
 /* Expired, past every stale window, and too old to be worth validating. */
 bool entry_is_dead(const struct cache_entry *entry, uint64_t now_us);
 void entry_release_list(struct cache_entry *list); /* linked by `older` */
+
+/* ---- coded.c ---- */
+size_t codings_size(const struct block *block); /* charged for the copies that are there */
+void codings_free(struct block *block);         /* with the block */
 
 /* ---- index.c ---- */
 struct shard *shard_of(struct cache *cache, uint64_t url_hash);

@@ -37,6 +37,7 @@ struct block *block_new(struct cache *cache, size_t size, uint64_t url_hash)
         return NULL;
     }
     atomic_init(&block->refs, 1);
+    atomic_init(&block->codings, NULL);
     block->cache = cache;
     block->charged = charged;
     block->size = size;
@@ -57,6 +58,7 @@ void block_release(struct block **block)
     *block = NULL;
     if (held == NULL || atomic_fetch_sub_explicit(&held->refs, 1, memory_order_acq_rel) != 1)
         return;
+    codings_free(held);
     budget_give(held->cache, held->charged);
     free(held);
 }
@@ -313,11 +315,12 @@ void entry_set_body(struct cache_entry *entry, struct block *body, size_t len)
 {
     entry->body = body;
     entry->meta.body = body != NULL ? str_at(body->bytes, len) : STR("");
+    entry->coded_bytes = body != NULL ? codings_size(body) : 0;
 }
 
 size_t entry_size(const struct cache_entry *entry)
 {
-    return entry->charged + (entry->body != NULL ? entry->body->charged : 0);
+    return entry->charged + (entry->body != NULL ? entry->body->charged : 0) + entry->coded_bytes;
 }
 
 /* ---- counts ---- */

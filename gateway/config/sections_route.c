@@ -188,6 +188,24 @@ const struct collection route_collection = {.section = &route_section,
 
 /* ---- the cache of the whole gateway ---- */
 
+static bool is_coding(struct str text)
+{
+    return str_eq(text, STR("zstd")) || str_eq(text, STR("br")) || str_eq(text, STR("gzip"));
+}
+
+/* "text/html", or "text" and everything below. */
+static bool is_media_type(struct str text)
+{
+    size_t slash = str_find(text, '/');
+    struct str sub = str_from(text, slash + 1);
+
+    return is_token(str_at(text.ptr, slash)) && (str_eq(sub, STR("*")) || is_token(sub));
+}
+
+static const struct text_rule coding_rule = {"\"zstd\", \"br\" or \"gzip\"", is_coding};
+static const struct text_rule media_type_rule = {"a media type such as \"text/html\" or \"text/*\"",
+                                                 is_media_type};
+
 #define C struct cache_config
 static const struct field cache_fields[] = {
     FIELD("enabled", kind_bool, C, enabled, "true", 0, 0, "false: nothing is kept"),
@@ -215,6 +233,13 @@ static const struct field cache_fields[] = {
           "equal Accept-Encoding and the like share an entry"),
     FIELD("collapse", kind_bool, C, collapse, "true", 0, 0,
           "one upstream fetch for concurrent misses of one key"),
+    FIELD_WITH(coding_rule, "compress", kind_texts, C, compress, "zstd,br,gzip", 0, 0,
+               "content codings that answers are given, cached or not, the best first; []: none"),
+    FIELD("compress_min", kind_size, C, compress_min_bytes, "1KiB", 1, GIB(1),
+          "shorter answers are left alone"),
+    FIELD_WITH(media_type_rule, "compress_types", kind_texts, C, compress_types,
+               "text/*,application/json,application/javascript,application/xml,image/svg+xml", 0, 0,
+               "media types that shrink; never event streams"),
 };
 #undef C
 const struct section cache_section = {SECTION(cache_fields, sizeof(struct cache_config))};

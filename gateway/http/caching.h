@@ -159,6 +159,15 @@ enum http_range_result http_range_parse(const struct http_fields *request,
                                         const struct http_validators *stored, uint64_t size,
                                         struct http_range *range);
 
+/* ---- content codings (§12.5.3) ---- */
+enum { HTTP_CODING_IDENTITY = -1, HTTP_CODING_NONE = -2 };
+/* Which of `offered` (names, the best first) a request wants: the one with the highest q, of equal
+ * ones the first offered. HTTP_CODING_IDENTITY when it accepts none of them or wants identity more
+ * (without Accept-Encoding too); HTTP_CODING_NONE when it refuses identity as well. At most 64
+ * members are read; one that cannot be read is not there. */
+int http_choose_coding(const struct http_fields *request, const struct str *offered,
+                       uint32_t count);
+
 /* ---- updating a stored answer from a 304 (§3.2, §4.3.4) ---- */
 /* stored fields with those of the 304 in their place (not Content-Length, -Encoding, -Type, -Range,
  * hop-by-hop); into `out`, which this initialises. Stored Age and Date go when the 304 has none. */

@@ -19,4 +19,7 @@ int64_t http_delta_seconds(struct str text);
 /* The value when there is exactly one line of the name; STR_NONE for none or several. */
 struct str http_only_line(const struct http_fields *fields, enum http_name id);
 
+/* qvalue (RFC 9110 §12.4.2): 0 or 1, and up to three digits that do not pass 1. In thousandths. */
+bool http_qvalue(struct str text, unsigned *weight);
+
 #endif

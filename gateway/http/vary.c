@@ -150,8 +150,7 @@ static int compare_preferences(const void *a, const void *b)
     return compare(x->name, y->name);
 }
 
-/* qvalue (RFC 9110 §12.4.2): 0 or 1, and up to three digits that do not pass 1. */
-static bool read_weight(struct str text, unsigned *weight)
+bool http_qvalue(struct str text, unsigned *weight)
 {
     static const unsigned place[] = {100, 10, 1};
 
@@ -181,7 +180,7 @@ static bool read_preference(struct str member, struct preference *preference)
         return true;
     if (weight.len < 2 || ascii_lower(weight.ptr[0]) != 'q' || weight.ptr[1] != '=')
         return false;
-    return read_weight(str_from(weight, 2), &preference->weight);
+    return http_qvalue(str_from(weight, 2), &preference->weight);
 }
 
 /* "br,gzip;deflate;=identity": groups from the most wanted to the least, '=' before what is

@@ -157,6 +157,13 @@ enum step reply_problem(struct request *r, int status, const char *reason, const
                        body);
 }
 
+static enum step reply_not_acceptable(struct request *r)
+{
+    return reply_problem(r, 406, "not_acceptable",
+                         "The answer cannot be given in any content coding that is accepted.",
+                         STR_NONE);
+}
+
 /* ---- from an entry ---- */
 
 static bool is_about_the_body(enum http_name id)
@@ -214,12 +221,14 @@ enum step reply_entry(struct request *r, struct cache_entry *entry, enum cache_s
         http_evaluate(&r->head.fields, &meta->validators,
                       loop_wall_us(r->context->loop) / 1000000) == HTTP_COND_NOT_MODIFIED;
 
-    start_over(r, is_unmodified ? 304 : meta->status);
     r->cache.status = status;
+    if (!coding_of_entry(r, entry))
+        return reply_not_acceptable(r);
+    start_over(r, is_unmodified ? 304 : meta->status);
     if (status == CACHE_HIT)
         cache_entry_count_hit(entry);
-    r->answer.bytes = meta->body;
-    if (!add_entry_fields(r, meta, !is_unmodified) ||
+    r->answer.bytes = r->coding.is_wanted ? r->coding.whole : meta->body;
+    if (!add_entry_fields(r, meta, !is_unmodified) || !coding_fields(r) ||
         !reply_field(r, HTTP_AGE, reply_number(r, (uint64_t)(age_s < 0 ? 0 : age_s))) ||
         (!is_unmodified && !apply_range(r, meta)) || !reply_common(r))
         return reply_out_of_memory(r);
@@ -234,10 +243,22 @@ enum step reply_entry(struct request *r, struct cache_entry *entry, enum cache_s
 
 /* ---- from a fill ---- */
 
+static void answer_whole(struct request *r, struct str body)
+{
+    r->answer.body = REQUEST_BODY_MEMORY;
+    r->answer.bytes = body;
+    r->answer.has_length = true;
+    r->answer.length = body.len;
+}
+
 enum step reply_reader(struct request *r)
 {
     const struct fill_head *head = fill_reader_head(r->reader);
 
+    if (!coding_of_reader(r, head)) {
+        fill_detach(&r->reader);
+        return reply_not_acceptable(r);
+    }
     start_over(r, head->status);
     for (uint32_t i = 0; i < head->fields->count; i++) {
         const struct http_field *field = &head->fields->at[i];
@@ -247,17 +268,19 @@ enum step reply_reader(struct request *r)
         if (!http_fields_add_field(&r->out, field))
             return reply_out_of_memory(r);
     }
-    if (!reply_common(r))
+    if (!coding_fields(r) || !reply_common(r))
         return reply_out_of_memory(r);
-    r->answer.has_length = head->has_length;
+    r->answer.has_length = head->has_length && !r->coding.is_wanted;
     r->answer.length = head->length;
     if (!http_answer_has_body(r->head.method, head->status)) {
         r->answer.body = REQUEST_BODY_EMPTY;
+    } else if (r->coding.codec != NULL) {
+        r->answer.body = REQUEST_BODY_STREAM;
+    } else if (r->coding.is_wanted) {
+        answer_whole(r, r->coding.whole);
     } else if ((head->has_length || fill_reader_trailers(r->reader) == NULL) &&
                fill_reader_whole(r->reader, &r->answer.bytes)) { /* trailers need chunks */
-        r->answer.body = REQUEST_BODY_MEMORY;
-        r->answer.has_length = true;
-        r->answer.length = r->answer.bytes.len;
+        answer_whole(r, r->answer.bytes);
     } else {
         r->answer.body = REQUEST_BODY_STREAM;
     }

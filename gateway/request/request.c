@@ -224,7 +224,8 @@ const struct request_answer *request_answer(struct request *request)
 
 ptrdiff_t request_read(struct request *request, char *to, size_t room)
 {
-    ptrdiff_t got = fill_read(request->reader, to, room);
+    ptrdiff_t got = request->coding.codec != NULL ? coding_read(request, to, room)
+                                                  : fill_read(request->reader, to, room);
 
     if (got == FILL_WAIT) {
         request->is_waiting = true;
@@ -259,6 +260,7 @@ void request_finish(struct request **request, enum request_outcome outcome, uint
     if (r->system.request != NULL)
         r->system.is_cancelled = true;
     fill_detach(&r->reader);
+    coding_end(r);
     fetch_client_left(r);
     request_release(r);
 }
@@ -266,6 +268,7 @@ void request_finish(struct request **request, enum request_outcome outcome, uint
 void request_head_does_not_fit(struct request *request)
 {
     fill_detach(&request->reader);
+    coding_end(request);
     (void)reply_problem(request, 502, "pool_exhausted",
                         "The upstream's header fields are too large.", STR_NONE);
 }

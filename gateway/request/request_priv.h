@@ -67,6 +67,7 @@ struct request_context {
     struct context_rules *now;
     struct request *spares;
     uint32_t spare_count, live, refreshing;
+    uint32_t encoders;       /* of answers that are coded as they flow */
     struct request *orphans; /* whose fetch goes on though their client has left */
     bool is_aborting;        /* no fetch may go on for others any more */
     struct buf line;         /* of the access log, reused */
@@ -118,6 +119,19 @@ struct lookup {
     enum flight_outcome outcome;
 };
 
+/* The answer's content coding, where it is ours to choose: reply_coding.c. */
+struct coding {
+    bool is_negotiated; /* the answer depends on Accept-Encoding */
+    bool is_wanted;     /* it is sent coded */
+    enum codec_kind kind;
+    struct str whole;    /* the coded body, when it is all there */
+    struct codec *codec; /* a stream's; NULL: none */
+    char *input;
+    struct str in; /* not yet taken */
+    enum codec_step step;
+    bool is_dirty, is_over; /* bytes may be inside; the end is out */
+};
+
 struct body_buffer {
     char *bytes; /* ring of REQUEST_BODY_ROOM, made at first use */
     size_t start, len;
@@ -160,6 +174,7 @@ struct request {
     struct lookup cache;
     struct fetch fetch;
     struct fill_reader *reader;
+    struct coding coding;
     struct body_buffer body;
     struct request_system system;
     bool is_asked, takes_question_body;
@@ -212,6 +227,15 @@ struct str reply_number(struct request *r, uint64_t value);
 struct buf *reply_draft(struct request *r);
 /* What was written there, in the arena, with a NUL behind it; ptr NULL when it did not fit. */
 struct str reply_keep(struct request *r);
+
+/* reply_coding.c: each false when no coding that the client accepts can be had (406) */
+bool coding_of_entry(struct request *r, struct cache_entry *entry);
+bool coding_of_reader(struct request *r, const struct fill_head *head);
+/* Vary, Content-Encoding and a weak ETag, after the answer's own are in r->out. False: memory. */
+bool coding_fields(struct request *r);
+/* As fill_read(), coded; for r->coding.codec. */
+ptrdiff_t coding_read(struct request *r, char *to, size_t room);
+void coding_end(struct request *r); /* fine without one */
 
 /* reply_limit.c */
 bool reply_limit_fields(struct request *r);
