@@ -11,6 +11,7 @@
  *
  * Thread: the loop's own. */
 #include "client/client_priv.h"
+#include "client/h1_priv.h"
 
 #include <stdlib.h>
 
@@ -86,7 +87,7 @@ static void take_ends(struct client *client)
         return;
     client->has_ends = false;
     while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
-        struct client_exchange *exchange = NULL;
+        struct curl_exchange *exchange = NULL;
         CURLcode code = message->data.result; /* `message` dies with the removal */
 
         if (message->msg != CURLMSG_DONE)
@@ -105,21 +106,6 @@ static void run_timer(struct client *client)
     drive(client, CURL_SOCKET_TIMEOUT, 0);
 }
 
-static void catch_up(struct client *client)
-{
-    struct client_exchange *exchange = client->deferred;
-
-    client->deferred = NULL;
-    client->deferred_tail = &client->deferred;
-    while (exchange != NULL) {
-        struct client_exchange *next = exchange->next;
-
-        exchange->is_deferred = false;
-        exchange_catch_up(exchange);
-        exchange = next;
-    }
-}
-
 static void on_turn_client(void *arg)
 {
     struct client *client = arg;
@@ -134,7 +120,7 @@ static void on_turn_deferred(void *arg)
 
     if (client->deferred == NULL && !client->is_timer_due)
         return;
-    catch_up(client);
+    client_catch_up(client);
     run_timer(client);
     take_ends(client);
 }
@@ -150,7 +136,7 @@ static void on_turn_end(void *arg)
     client->is_kicking = true;
     client->has_called_back = false;
     keep_pool_size(client);
-    catch_up(client);
+    client_catch_up(client);
     run_timer(client);
     take_ends(client);
     keep_pool_size(client);
@@ -181,12 +167,13 @@ static void on_sweep(void *arg)
     struct client *client = arg;
 
     connection_sweep(client);
+    h1_sweep(client);
     client_sweep_soon(client);
 }
 
 void client_sweep_soon(struct client *client)
 {
-    if (client->idle == 0 || deadline_is_set(&client->sweep))
+    if ((client->idle == 0 && !h1_needs_sweep(client)) || deadline_is_set(&client->sweep))
         return;
     /* without memory for it the next connection that falls idle asks again */
     (void)!deadline_set(client->loop, &client->sweep, loop_now_us(client->loop) + SWEEP_EVERY_US);
@@ -231,9 +218,10 @@ struct client *client_new(struct loop *loop, const struct client_options *option
     turn_add(loop, TURN_CLIENT, &client->at_client);
     turn_add(loop, TURN_DEFERRED, &client->at_deferred);
     client->multi = curl_multi_init();
-    if (client->multi == NULL || !set_up_multi(client)) {
+    client->h1 = h1_new(client);
+    if (client->h1 == NULL || client->multi == NULL || !set_up_multi(client)) {
         client_free(&client);
-        fail_set(why, "libcurl: out of memory");
+        fail_set(why, "client: out of memory");
         return NULL;
     }
     keep_pool_size(client);
@@ -253,10 +241,11 @@ void client_free(struct client **client)
     *client = NULL;
     if (dying == NULL)
         return;
+    h1_free(&dying->h1);
     while (dying->all != NULL)
         exchange_free(dying->all);
     while (dying->spare != NULL) {
-        struct client_exchange *spare = dying->spare;
+        struct curl_exchange *spare = dying->spare;
 
         dying->spare = spare->next;
         exchange_free(spare);
@@ -278,7 +267,11 @@ void client_free(struct client **client)
 
 struct client_counts client_counts(const struct client *client)
 {
-    return (struct client_counts){client->busy, client->idle};
+    struct client_counts counts = h1_counts(client);
+
+    counts.active += client->busy;
+    counts.idle += client->idle;
+    return counts;
 }
 
 const char *client_library_version(void)

@@ -1,9 +1,11 @@
 /* client.h - one HTTP exchange as a client, streaming both ways.
  *
- * libcurl's multi_socket interface on our loop, and nothing of libcurl's own habits: no
- * proxies from the environment, no redirects, no decoding, no Expect, no cookies, no
- * silent second sending. One client a worker; kept connections are its own. Every
- * callback comes from the loop's turn, never from inside a call of ours into this room. */
+ * Two ways behind one interface. Plain HTTP/1.1 is ours: kept connections that the loop
+ * watches once, and a strict parser. https and HTTP/2 are libcurl's multi_socket interface on
+ * our loop, with nothing of libcurl's own habits: no proxies from the environment, no
+ * redirects, no decoding, no Expect, no cookies, no silent second sending. One client a
+ * worker; kept connections are its own. Every callback comes from the loop's turn, never from
+ * inside a call of ours into this room. */
 #ifndef GATEWAY_CLIENT_H
 #define GATEWAY_CLIENT_H
 #include "base/base.h"
@@ -16,12 +18,15 @@ struct client_options {
     int64_t idle_timeout_ms; /* kept no longer than this */
     uint32_t max_headers;    /* of an answer */
     size_t max_header_bytes;
+    bool only_libcurl; /* everything its way: to compare the two */
 };
 /* The process must ignore SIGPIPE: libcurl's TLS library writes without MSG_NOSIGNAL. */
 struct client *client_new(struct loop *loop, const struct client_options *options,
                           struct fail *why) MUST_USE;
 void client_free(struct client **client); /* ends every exchange, unanswered */
 
+enum { CLIENT_HOST_MOST = 253, CLIENT_UNIX_MOST = 107 };
+enum client_protocol { CLIENT_AUTO, CLIENT_HTTP1, CLIENT_HTTP2 };
 /* Where to. Borrowed until the exchange is done; its text too. */
 struct client_target {
     bool is_https;
@@ -29,6 +34,9 @@ struct client_target {
     uint16_t port;
     struct str tls_ca; /* PEM file; empty: the system's */
     bool tls_verify;
+    struct str unix_path; /* a socket in place of host and port; empty: none. Not for https */
+    enum client_protocol protocol; /* HTTP2: where libcurl can (8 or newer), else HTTP/1.1 */
+    uint32_t keepalive;            /* idle connections kept to a plain target; 0: none */
 };
 enum client_body { CLIENT_BODY_NONE, CLIENT_BODY_SIZED, CLIENT_BODY_CHUNKED };
 struct client_request {
@@ -40,6 +48,7 @@ struct client_request {
     uint64_t body_length; /* CLIENT_BODY_SIZED */
     int64_t connect_timeout_ms;
     bool may_reuse; /* false: a fresh connection */
+    bool upgrades;  /* 101 is an answer: what follows are bytes of another protocol, both ways */
 };
 enum client_outcome {
     CLIENT_OK,              /* the answer is whole */

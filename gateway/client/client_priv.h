@@ -1,5 +1,6 @@
 /* client_priv.h - what the files of client/ know of each other.
  *
+ * door.c        which of the two serves a request; what both have in common
  * client.c      the multi handle, its timer, its turn: the only caller of what may call back
  * connection.c  libcurl's sockets on our loop, and which of them are idle
  * guard.c       looks at a connection before a request goes to it
@@ -7,6 +8,7 @@
  * transfer.c    libcurl's callbacks for head and body, and what the end of a transfer means
  * options.c     a request as options of an easy handle
  * answer.c      the lines of an answer's head, apart from libcurl
+ * h1*.c         plain HTTP/1.1 without libcurl (h1_priv.h)
  *
  * Thread: one client belongs to one worker. */
 #ifndef GATEWAY_CLIENT_PRIV_H
@@ -33,7 +35,7 @@ enum connection_state {
 struct connection {
     struct client *client;
     struct watch *watch; /* NULL until libcurl asks for one */
-    struct client_exchange
+    struct curl_exchange
         *exchange; /* BUSY: whose; OPENING: who opened it, NULL when that is gone */
     struct connection *next_opened; /* of that exchange */
     struct connection *next_in_bucket;
@@ -45,21 +47,30 @@ struct connection {
     char peer[CONNECTION_TEXT], local[CONNECTION_TEXT];
 };
 
+/* What both kinds of an exchange begin with; the pointer that callers hold. */
+struct client_exchange {
+    struct client *client;
+    struct client_exchange *next_deferred;
+    struct client_times times;
+    bool is_h1;
+    bool is_deferred;
+};
+
 enum exchange_state {
     EXCHANGE_NEW, /* waits to be given to libcurl */
     EXCHANGE_RUNNING,
     EXCHANGE_CANCELLED, /* silent; waits to be taken from libcurl */
     EXCHANGE_ENDED      /* done() was called or is being called */
 };
-struct client_exchange {
-    struct client *client;
-    struct client_exchange *next;           /* in the deferred list, or the free list */
-    struct client_exchange *after, *before; /* in the list of all */
+struct curl_exchange {
+    struct client_exchange base;
+    struct curl_exchange *next;           /* in the free list */
+    struct curl_exchange *after, *before; /* in the list of all */
     CURL *easy;
     const struct client_handler *handler;
     void *arg;
     enum exchange_state state;
-    bool is_deferred, is_in_multi;
+    bool is_in_multi;
     bool wants_answer, wants_body; /* resumed, not yet told libcurl */
     bool is_https, is_plain_easy;  /* the easy handle holds the plain options only */
     int paused;                    /* CURLPAUSE_* that a callback asked for */
@@ -70,9 +81,8 @@ struct client_exchange {
     struct connection *opened; /* not used by a request yet */
     struct connection *connection;
     enum client_body body;
-    bool ended_well;    /* libcurl said so */
-    uint64_t body_left; /* CLIENT_BODY_SIZED */
-    struct client_times times;
+    bool ended_well;     /* libcurl said so */
+    uint64_t body_left;  /* CLIENT_BODY_SIZED */
     struct arena *arena; /* the answer's */
     struct answer answer;
     char *block; /* the request's text and header list; kept for the next */
@@ -91,7 +101,9 @@ struct client {
     struct turn_hook at_client, at_deferred;
     struct turn_end kick;
     bool is_kicked, is_kicking;
-    struct client_exchange *all, *spare, *deferred, **deferred_tail;
+    struct curl_exchange *all, *spare;
+    struct client_exchange *deferred, **deferred_tail;
+    struct h1 *h1; /* what h1*.c keep */
     uint32_t spares, running;
     long pool_size; /* as libcurl was told */
     struct connection **by_fd;
@@ -100,6 +112,15 @@ struct client {
     struct connection *oldest, *newest;
     uint32_t idle, busy; /* connections */
 };
+
+/* door.c */
+/* What was asked is done when the turn's hooks run. */
+void client_defer(struct client_exchange *exchange);
+void client_catch_up(struct client *client);
+/* Why it must not be sent: a static slug; NULL: it may. */
+const char *client_request_fault(const struct client_request *request);
+/* Is it written by the client room itself, whatever the list says? */
+bool client_field_is_framing(enum http_name id);
 
 /* client.c */
 void client_kick(struct client *client); /* something waits to be told to libcurl */
@@ -112,9 +133,9 @@ curl_socket_t connection_open(void *exchange, curlsocktype purpose, struct curl_
 int connection_close(void *client, curl_socket_t fd);
 void connection_enter_bucket(struct connection *connection); /* its ends are known now */
 void connection_leave_opened(struct connection *connection); /* no effect on others */
-void connection_take(struct connection *connection, struct client_exchange *exchange);
+void connection_take(struct connection *connection, struct curl_exchange *exchange);
 /* The exchange is over: what it held is idle, or about to be closed by libcurl. */
-void connection_release(struct client_exchange *exchange);
+void connection_release(struct curl_exchange *exchange);
 void connection_sweep(struct client *client); /* shuts what was idle for too long */
 void connection_free_all(struct client *client);
 
@@ -122,24 +143,28 @@ void connection_free_all(struct client *client);
 int connection_guard(void *exchange, char *peer, char *local, int peer_port, int local_port);
 
 /* exchange.c */
-void exchange_defer(struct client_exchange *exchange);
+struct curl_exchange *exchange_start(struct client *client, const struct client_request *request,
+                                     const struct client_handler *handler, void *arg) MUST_USE;
+void exchange_resume_answer(struct curl_exchange *exchange);
+void exchange_resume_body(struct curl_exchange *exchange);
+void exchange_cancel(struct curl_exchange *exchange);
 /* Tells libcurl what was deferred. */
-void exchange_catch_up(struct client_exchange *exchange);
+void exchange_catch_up(struct curl_exchange *exchange);
 /* Ends it: last callbacks, then it is spare. */
-void exchange_finish(struct client_exchange *exchange, enum client_outcome outcome,
+void exchange_finish(struct curl_exchange *exchange, enum client_outcome outcome,
                      const char *reason);
-void exchange_free(struct client_exchange *exchange);
+void exchange_free(struct curl_exchange *exchange);
 /* The first verdict stays. */
-void exchange_judge(struct client_exchange *exchange, enum client_outcome outcome,
+void exchange_judge(struct curl_exchange *exchange, enum client_outcome outcome,
                     const char *reason);
 
 /* options.c: false: out of memory. A request that must not be sent has its verdict then. */
-bool options_apply(struct client_exchange *exchange, const struct client_request *request) MUST_USE;
+bool options_apply(struct curl_exchange *exchange, const struct client_request *request) MUST_USE;
 
 /* transfer.c */
 size_t transfer_header(char *bytes, size_t size, size_t count, void *exchange);
 size_t transfer_body(char *bytes, size_t size, size_t count, void *exchange);
 size_t transfer_read(char *to, size_t size, size_t count, void *exchange);
-void transfer_end(struct client_exchange *exchange, CURLcode code);
+void transfer_end(struct curl_exchange *exchange, CURLcode code);
 
 #endif

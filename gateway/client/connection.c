@@ -172,7 +172,7 @@ int connection_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *un
 
 curl_socket_t connection_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    struct client_exchange *exchange = arg;
+    struct curl_exchange *exchange = arg;
     struct connection *connection;
     int fd;
 
@@ -184,7 +184,7 @@ curl_socket_t connection_open(void *arg, curlsocktype purpose, struct curl_socka
             exchange_judge(exchange, CLIENT_NO_PORTS, "no_fd");
         return CURL_SOCKET_BAD;
     }
-    connection = add(exchange->client, fd, CONNECTION_OPENING);
+    connection = add(exchange->base.client, fd, CONNECTION_OPENING);
     if (connection == NULL) {
         exchange_judge(exchange, CLIENT_NO_MEMORY, "memory");
         close(fd);
@@ -262,7 +262,7 @@ int connection_close(void *arg, curl_socket_t fd)
     return close(fd);
 }
 
-void connection_take(struct connection *connection, struct client_exchange *exchange)
+void connection_take(struct connection *connection, struct curl_exchange *exchange)
 {
     if (connection->state == CONNECTION_IDLE)
         leave_idle(connection);
@@ -275,7 +275,7 @@ void connection_take(struct connection *connection, struct client_exchange *exch
     exchange->connection = connection;
 }
 
-void connection_release(struct client_exchange *exchange)
+void connection_release(struct curl_exchange *exchange)
 {
     struct connection *connection = exchange->connection;
 

@@ -11,9 +11,9 @@
 
 enum { MOST_SPARES = 256, ARENA_BLOCK_BYTES = 4096, KEPT_BLOCK_BYTES = 16384 };
 
-static void link_in(struct client_exchange *exchange)
+static void link_in(struct curl_exchange *exchange)
 {
-    struct client *client = exchange->client;
+    struct client *client = exchange->base.client;
 
     exchange->before = NULL;
     exchange->after = client->all;
@@ -22,28 +22,28 @@ static void link_in(struct client_exchange *exchange)
     client->all = exchange;
 }
 
-static void link_out(struct client_exchange *exchange)
+static void link_out(struct curl_exchange *exchange)
 {
     if (exchange->before != NULL)
         exchange->before->after = exchange->after;
-    else if (exchange->client->all == exchange)
-        exchange->client->all = exchange->after;
+    else if (exchange->base.client->all == exchange)
+        exchange->base.client->all = exchange->after;
     if (exchange->after != NULL)
         exchange->after->before = exchange->before;
     exchange->before = exchange->after = NULL;
 }
 
-static void leave_multi(struct client_exchange *exchange)
+static void leave_multi(struct curl_exchange *exchange)
 {
     if (exchange->is_in_multi) {
-        CHECK(curl_multi_remove_handle(exchange->client->multi, exchange->easy) == CURLM_OK);
-        exchange->client->running--;
+        CHECK(curl_multi_remove_handle(exchange->base.client->multi, exchange->easy) == CURLM_OK);
+        exchange->base.client->running--;
         exchange->is_in_multi = false;
     }
     connection_release(exchange);
 }
 
-void exchange_free(struct client_exchange *exchange)
+void exchange_free(struct curl_exchange *exchange)
 {
     leave_multi(exchange);
     link_out(exchange);
@@ -53,15 +53,15 @@ void exchange_free(struct client_exchange *exchange)
     free(exchange);
 }
 
-static struct client_exchange *make(struct client *client)
+static struct curl_exchange *make(struct client *client)
 {
     struct http_answer_limits limits = {client->options.max_headers,
                                         client->options.max_header_bytes};
-    struct client_exchange *exchange = calloc(1, sizeof(*exchange));
+    struct curl_exchange *exchange = calloc(1, sizeof(*exchange));
 
     if (exchange == NULL)
         return NULL;
-    exchange->client = client;
+    exchange->base.client = client;
     exchange->easy = curl_easy_init();
     exchange->arena = arena_new(ARENA_BLOCK_BYTES, answer_most_bytes(&limits));
     if (exchange->easy == NULL || exchange->arena == NULL) {
@@ -71,9 +71,9 @@ static struct client_exchange *make(struct client *client)
     return exchange;
 }
 
-static struct client_exchange *take_spare(struct client *client)
+static struct curl_exchange *take_spare(struct client *client)
 {
-    struct client_exchange *exchange = client->spare;
+    struct curl_exchange *exchange = client->spare;
 
     if (exchange == NULL)
         return make(client);
@@ -85,14 +85,14 @@ static struct client_exchange *take_spare(struct client *client)
 
 /* A handle that could not take its body back to the start fails every later request with the
  * same code: until 8.16 libcurl's mark for it outlives even curl_easy_reset(). */
-static bool may_be_stuck(const struct client_exchange *exchange)
+static bool may_be_stuck(const struct curl_exchange *exchange)
 {
     return exchange->body != CLIENT_BODY_NONE && !exchange->ended_well;
 }
 
-static void recycle(struct client_exchange *exchange)
+static void recycle(struct curl_exchange *exchange)
 {
-    struct client *client = exchange->client;
+    struct client *client = exchange->base.client;
 
     if (client->spares >= MOST_SPARES || may_be_stuck(exchange)) {
         exchange_free(exchange);
@@ -110,10 +110,10 @@ static void recycle(struct client_exchange *exchange)
     client->spares++;
 }
 
-static void reset(struct client_exchange *exchange)
+static void reset(struct curl_exchange *exchange)
 {
-    struct http_answer_limits limits = {exchange->client->options.max_headers,
-                                        exchange->client->options.max_header_bytes};
+    struct http_answer_limits limits = {exchange->base.client->options.max_headers,
+                                        exchange->base.client->options.max_header_bytes};
 
     exchange->state = EXCHANGE_NEW;
     exchange->wants_answer = exchange->wants_body = false;
@@ -121,15 +121,15 @@ static void reset(struct client_exchange *exchange)
     exchange->sends = 0;
     exchange->has_verdict = exchange->ended_well = false;
     exchange->reason = NULL;
-    exchange->times = (struct client_times){0};
+    exchange->base.times = (struct client_times){0};
     exchange->error[0] = '\0';
     answer_begin(&exchange->answer, exchange->arena, &limits);
 }
 
-struct client_exchange *client_start(struct client *client, const struct client_request *request,
+struct curl_exchange *exchange_start(struct client *client, const struct client_request *request,
                                      const struct client_handler *handler, void *arg)
 {
-    struct client_exchange *exchange = take_spare(client);
+    struct curl_exchange *exchange = take_spare(client);
 
     if (exchange == NULL)
         return NULL;
@@ -143,53 +143,31 @@ struct client_exchange *client_start(struct client *client, const struct client_
         return NULL;
     }
     link_in(exchange);
-    exchange_defer(exchange);
+    client_defer(&exchange->base);
     return exchange;
 }
 
-void exchange_defer(struct client_exchange *exchange)
-{
-    struct client *client = exchange->client;
-
-    client_kick(client);
-    if (exchange->is_deferred)
-        return;
-    exchange->is_deferred = true;
-    exchange->next = NULL;
-    *client->deferred_tail = exchange;
-    client->deferred_tail = &exchange->next;
-}
-
-void client_resume_answer(struct client_exchange *exchange)
+void exchange_resume_answer(struct curl_exchange *exchange)
 {
     exchange->wants_answer = true;
-    exchange_defer(exchange);
+    client_defer(&exchange->base);
 }
 
-void client_resume_body(struct client_exchange *exchange)
+void exchange_resume_body(struct curl_exchange *exchange)
 {
     exchange->wants_body = true;
-    exchange_defer(exchange);
+    client_defer(&exchange->base);
 }
 
-void client_cancel(struct client_exchange **exchange)
+void exchange_cancel(struct curl_exchange *exchange)
 {
-    struct client_exchange *ended = *exchange;
-
-    *exchange = NULL;
-    if (ended == NULL || ended->state == EXCHANGE_ENDED)
+    if (exchange->state == EXCHANGE_ENDED)
         return;
-    ended->state = EXCHANGE_CANCELLED;
-    exchange_defer(ended);
+    exchange->state = EXCHANGE_CANCELLED;
+    client_defer(&exchange->base);
 }
 
-struct client_times client_exchange_times(const struct client_exchange *exchange)
-{
-    return exchange->times;
-}
-
-void exchange_judge(struct client_exchange *exchange, enum client_outcome outcome,
-                    const char *reason)
+void exchange_judge(struct curl_exchange *exchange, enum client_outcome outcome, const char *reason)
 {
     if (exchange->has_verdict)
         return;
@@ -198,9 +176,9 @@ void exchange_judge(struct client_exchange *exchange, enum client_outcome outcom
     exchange->reason = reason;
 }
 
-static void begin(struct client_exchange *exchange)
+static void begin(struct curl_exchange *exchange)
 {
-    struct client *client = exchange->client;
+    struct client *client = exchange->base.client;
 
     if (exchange->has_verdict) {
         exchange_finish(exchange, exchange->outcome, exchange->reason);
@@ -216,7 +194,7 @@ static void begin(struct client_exchange *exchange)
 }
 
 /* Calls back before it returns: what libcurl holds goes to the body callback first. */
-static void unpause(struct client_exchange *exchange)
+static void unpause(struct curl_exchange *exchange)
 {
     int before = exchange->paused;
     CURLcode code;
@@ -233,7 +211,7 @@ static void unpause(struct client_exchange *exchange)
         transfer_end(exchange, code);
 }
 
-void exchange_catch_up(struct client_exchange *exchange)
+void exchange_catch_up(struct curl_exchange *exchange)
 {
     switch (exchange->state) {
     case EXCHANGE_NEW:
@@ -252,13 +230,13 @@ void exchange_catch_up(struct client_exchange *exchange)
     }
 }
 
-void exchange_finish(struct client_exchange *exchange, enum client_outcome outcome,
+void exchange_finish(struct curl_exchange *exchange, enum client_outcome outcome,
                      const char *reason)
 {
     const struct answer *answer = &exchange->answer;
 
     leave_multi(exchange);
-    exchange->client->has_called_back = true;
+    exchange->base.client->has_called_back = true;
     if (outcome == CLIENT_OK && answer->place == ANSWER_AT_TRAILERS && answer->fields.count > 0 &&
         exchange->handler->trailers != NULL)
         exchange->handler->trailers(exchange->arg, &answer->fields);
@@ -266,6 +244,6 @@ void exchange_finish(struct client_exchange *exchange, enum client_outcome outco
         exchange->state = EXCHANGE_ENDED;
         exchange->handler->done(exchange->arg, outcome, reason);
     }
-    if (!exchange->is_deferred) /* else when the list is next walked */
+    if (!exchange->base.is_deferred) /* else when the list is next walked */
         recycle(exchange);
 }

@@ -38,7 +38,7 @@ static int port_of(int fd)
 }
 
 /* The connection that this exchange opened itself; of two that raced, the one that won. */
-static struct connection *take_opened(struct client_exchange *exchange, const char *peer,
+static struct connection *take_opened(struct curl_exchange *exchange, const char *peer,
                                       const char *local, int peer_port, int local_port)
 {
     struct connection *at = exchange->opened;
@@ -76,7 +76,7 @@ static bool is_silent(int fd)
 
 int connection_guard(void *arg, char *peer, char *local, int peer_port, int local_port)
 {
-    struct client_exchange *exchange = arg;
+    struct curl_exchange *exchange = arg;
     struct connection *connection;
 
     if (exchange->has_verdict || exchange->state != EXCHANGE_RUNNING)
@@ -86,16 +86,17 @@ int connection_guard(void *arg, char *peer, char *local, int peer_port, int loca
         return CURL_PREREQFUNC_ABORT;
     }
     connection = take_opened(exchange, peer, local, peer_port, local_port);
-    exchange->times.is_reused = connection == NULL;
+    exchange->base.times.is_reused = connection == NULL;
     if (connection == NULL)
-        connection = find_kept(exchange->client, peer, local, peer_port, local_port);
+        connection = find_kept(exchange->base.client, peer, local, peer_port, local_port);
     if (connection == NULL || connection->state == CONNECTION_DIRTY ||
-        (exchange->times.is_reused && !is_silent(connection->fd))) {
+        (exchange->base.times.is_reused && !is_silent(connection->fd))) {
         exchange_judge(exchange, CLIENT_STALE, "kept_connection_not_silent");
         return CURL_PREREQFUNC_ABORT;
     }
     connection_take(connection, exchange);
     exchange->sends++;
-    exchange->times.connected_us = exchange->times.sent_us = loop_now_us(exchange->client->loop);
+    exchange->base.times.connected_us = exchange->base.times.sent_us =
+        loop_now_us(exchange->base.client->loop);
     return CURL_PREREQFUNC_OK;
 }

@@ -33,12 +33,6 @@ struct block {
     char *text;
 };
 
-static bool is_framing(enum http_name id)
-{
-    return id == HTTP_HOST || id == HTTP_CONTENT_LENGTH || id == HTTP_TRANSFER_ENCODING ||
-           id == HTTP_EXPECT;
-}
-
 static char *add_text(struct block *block, struct str text)
 {
     char *copy = block->text;
@@ -96,7 +90,7 @@ static size_t block_bytes(const struct client_request *request)
     return bytes;
 }
 
-static bool block_begin(struct client_exchange *exchange, const struct client_request *request,
+static bool block_begin(struct curl_exchange *exchange, const struct client_request *request,
                         struct block *block)
 {
     size_t bytes = block_bytes(request);
@@ -126,7 +120,8 @@ static struct curl_slist *write_fields(struct block *block, const struct client_
     for (uint32_t i = 0; i < fields->count; i++) {
         const struct http_field *field = &fields->at[i];
 
-        if (is_framing(field->id)) /* ours to write: two of them would be a smuggled request */
+        if (client_field_is_framing(
+                field->id)) /* ours to write: two of them would be a smuggled request */
             continue;
         has_accept = has_accept || field->id == HTTP_ACCEPT;
         add_field(block, field->name, field->value);
@@ -137,37 +132,9 @@ static struct curl_slist *write_fields(struct block *block, const struct client_
     return block->first;
 }
 
-/* ---- what must not be sent --------------------------------------------- */
-
-static bool is_target_text(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if ((unsigned char)text.ptr[i] <= ' ' || text.ptr[i] == 0x7f)
-            return false;
-    return text.len > 0;
-}
-
-static const char *fault_of(const struct client_request *request)
-{
-    const struct http_fields *fields = request->fields;
-
-    if (!http_is_token(request->method) || str_eq(request->method, STR("CONNECT")))
-        return "request_method";
-    if (!is_target_text(request->path) || !is_target_text(request->target->host))
-        return "request_target";
-    if (!http_is_field_value(request->host))
-        return "request_host";
-    if (request->body != CLIENT_BODY_NONE && str_eq(request->method, STR("HEAD")))
-        return "head_with_body"; /* libcurl cannot send one */
-    for (uint32_t i = 0; i < fields->count; i++)
-        if (!http_is_token(fields->at[i].name) || !http_is_field_value(fields->at[i].value))
-            return "request_field";
-    return NULL;
-}
-
 /* ---- options ----------------------------------------------------------- */
 
-static bool set_callbacks(struct client_exchange *exchange)
+static bool set_callbacks(struct curl_exchange *exchange)
 {
     CURL *easy = exchange->easy;
 
@@ -182,16 +149,16 @@ static bool set_callbacks(struct client_exchange *exchange)
     SET(easy, CURLOPT_OPENSOCKETFUNCTION, connection_open);
     SET(easy, CURLOPT_OPENSOCKETDATA, exchange);
     SET(easy, CURLOPT_CLOSESOCKETFUNCTION, connection_close);
-    SET(easy, CURLOPT_CLOSESOCKETDATA, exchange->client); /* outlives the exchange */
+    SET(easy, CURLOPT_CLOSESOCKETDATA, exchange->base.client); /* outlives the exchange */
     SET(easy, CURLOPT_PREREQFUNCTION, connection_guard);
     SET(easy, CURLOPT_PREREQDATA, exchange);
     return true;
 }
 
-static bool set_habits(struct client_exchange *exchange)
+static bool set_habits(struct curl_exchange *exchange)
 {
     CURL *easy = exchange->easy;
-    int64_t age_s = exchange->client->options.idle_timeout_ms / 1000;
+    int64_t age_s = exchange->base.client->options.idle_timeout_ms / 1000;
 
     SET(easy, CURLOPT_NOSIGNAL, 1L);
     SET(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -210,7 +177,7 @@ static bool set_habits(struct client_exchange *exchange)
     return true;
 }
 
-static bool set_tls(struct client_exchange *exchange, const struct client_target *target)
+static bool set_tls(struct curl_exchange *exchange, const struct client_target *target)
 {
     CURL *easy = exchange->easy;
     char ca[4096];
@@ -232,7 +199,7 @@ static bool set_tls(struct client_exchange *exchange, const struct client_target
     return true;
 }
 
-static bool set_connection(struct client_exchange *exchange, const struct client_request *request)
+static bool set_connection(struct curl_exchange *exchange, const struct client_request *request)
 {
     const struct client_target *target = request->target;
     char url[OPTIONS_URL_ROOM];
@@ -273,16 +240,12 @@ static bool set_method(CURL *easy, const struct client_request *request, const c
     return true;
 }
 
-bool options_apply(struct client_exchange *exchange, const struct client_request *request)
+bool options_apply(struct curl_exchange *exchange, const struct client_request *request)
 {
     CURL *easy = exchange->easy;
-    const char *fault = fault_of(request);
+    const char *fault = client_request_fault(request);
     struct block block;
 
-    if (fault == NULL && request->target->host.len > 253)
-        fault = "request_target";
-    if (fault == NULL && request->body_length > INT64_MAX)
-        fault = "request_length";
     if (fault != NULL) {
         exchange_judge(exchange, CLIENT_PROTOCOL, fault);
         return true;

@@ -10,27 +10,27 @@
 
 #include <errno.h>
 
-static bool goes_on(const struct client_exchange *exchange)
+static bool goes_on(const struct curl_exchange *exchange)
 {
     return exchange->state == EXCHANGE_RUNNING && !exchange->has_verdict;
 }
 
-static uint64_t now_us(const struct client_exchange *exchange)
+static uint64_t now_us(const struct curl_exchange *exchange)
 {
-    return loop_now_us(exchange->client->loop);
+    return loop_now_us(exchange->base.client->loop);
 }
 
 /* ---- callbacks --------------------------------------------------------- */
 
 /* An answer that refuses the body ends the sending, but libcurl does not take a transfer
  * for done while its sending is paused: let it look again. */
-static void stop_waiting_for_body(struct client_exchange *exchange)
+static void stop_waiting_for_body(struct curl_exchange *exchange)
 {
     if ((exchange->paused & CURLPAUSE_SEND) != 0)
-        client_resume_body(exchange);
+        exchange_resume_body(exchange);
 }
 
-static void take_line(struct client_exchange *exchange, struct str line)
+static void take_line(struct curl_exchange *exchange, struct str line)
 {
     struct answer *answer = &exchange->answer;
     const struct client_handler *handler = exchange->handler;
@@ -61,20 +61,20 @@ static void take_line(struct client_exchange *exchange, struct str line)
 
 size_t transfer_header(char *bytes, size_t size, size_t count, void *arg)
 {
-    struct client_exchange *exchange = arg;
+    struct curl_exchange *exchange = arg;
 
     if (!goes_on(exchange))
         return 0;
-    if (exchange->times.first_byte_us == 0)
-        exchange->times.first_byte_us = now_us(exchange);
-    exchange->client->has_called_back = true;
+    if (exchange->base.times.first_byte_us == 0)
+        exchange->base.times.first_byte_us = now_us(exchange);
+    exchange->base.client->has_called_back = true;
     take_line(exchange, str_at(bytes, size * count));
     return goes_on(exchange) ? size * count : 0;
 }
 
 size_t transfer_body(char *bytes, size_t size, size_t count, void *arg)
 {
-    struct client_exchange *exchange = arg;
+    struct curl_exchange *exchange = arg;
     bool is_taken;
 
     if (!goes_on(exchange))
@@ -83,7 +83,7 @@ size_t transfer_body(char *bytes, size_t size, size_t count, void *arg)
         exchange_judge(exchange, CLIENT_PROTOCOL, "body_without_head");
         return 0;
     }
-    exchange->client->has_called_back = true;
+    exchange->base.client->has_called_back = true;
     is_taken = exchange->handler->body(exchange->arg, str_at(bytes, size * count));
     if (!goes_on(exchange))
         return 0;
@@ -93,7 +93,7 @@ size_t transfer_body(char *bytes, size_t size, size_t count, void *arg)
     return CURL_WRITEFUNC_PAUSE; /* libcurl keeps the bytes */
 }
 
-static size_t give_up(struct client_exchange *exchange, const char *reason)
+static size_t give_up(struct curl_exchange *exchange, const char *reason)
 {
     exchange_judge(exchange, CLIENT_BODY_ABORTED, reason);
     return CURL_READFUNC_ABORT;
@@ -101,7 +101,7 @@ static size_t give_up(struct client_exchange *exchange, const char *reason)
 
 size_t transfer_read(char *to, size_t size, size_t count, void *arg)
 {
-    struct client_exchange *exchange = arg;
+    struct curl_exchange *exchange = arg;
     bool is_sized = exchange->body == CLIENT_BODY_SIZED;
     size_t room = size * count;
     ptrdiff_t got;
@@ -112,11 +112,11 @@ size_t transfer_read(char *to, size_t size, size_t count, void *arg)
         room = (size_t)exchange->body_left;
     if (room == 0)
         return 0;
-    exchange->client->has_called_back = true;
+    exchange->base.client->has_called_back = true;
     got = exchange->handler->read(exchange->arg, to, room);
     if (!goes_on(exchange))
         return CURL_READFUNC_ABORT;
-    exchange->times.sent_us = now_us(exchange);
+    exchange->base.times.sent_us = now_us(exchange);
     if (got == CLIENT_READ_WAIT) {
         exchange->paused |= CURLPAUSE_SEND;
         return CURL_READFUNC_PAUSE;
@@ -133,19 +133,19 @@ size_t transfer_read(char *to, size_t size, size_t count, void *arg)
 
 /* ---- the end ----------------------------------------------------------- */
 
-static bool has_head(const struct client_exchange *exchange)
+static bool has_head(const struct curl_exchange *exchange)
 {
     return exchange->answer.place == ANSWER_AT_BODY || exchange->answer.place == ANSWER_AT_TRAILERS;
 }
 
-static enum client_outcome judge_loss(const struct client_exchange *exchange)
+static enum client_outcome judge_loss(const struct curl_exchange *exchange)
 {
     if (has_head(exchange))
         return CLIENT_TRUNCATED;
-    return exchange->times.first_byte_us == 0 ? CLIENT_EMPTY : CLIENT_RESET;
+    return exchange->base.times.first_byte_us == 0 ? CLIENT_EMPTY : CLIENT_RESET;
 }
 
-static void end_connect_failed(struct client_exchange *exchange)
+static void end_connect_failed(struct curl_exchange *exchange)
 {
     long number = 0;
 
@@ -157,7 +157,7 @@ static void end_connect_failed(struct client_exchange *exchange)
 }
 
 /* The connection was there and is lost, or what came on it cannot be read. */
-static void end_receiving(struct client_exchange *exchange)
+static void end_receiving(struct curl_exchange *exchange)
 {
     enum client_outcome outcome = judge_loss(exchange);
 
@@ -189,7 +189,7 @@ static bool is_size_code(CURLcode code)
 #endif
 }
 
-static void end_without_memory(struct client_exchange *exchange)
+static void end_without_memory(struct curl_exchange *exchange)
 {
     /* 7.88 calls one line of 100 kB the same */
     if (exchange->sends > 0 && !has_head(exchange))
@@ -198,7 +198,7 @@ static void end_without_memory(struct client_exchange *exchange)
         exchange_finish(exchange, CLIENT_NO_MEMORY, "memory");
 }
 
-static void end_by_code(struct client_exchange *exchange, CURLcode code)
+static void end_by_code(struct curl_exchange *exchange, CURLcode code)
 {
     if (code == CURLE_COULDNT_RESOLVE_HOST)
         exchange_finish(exchange, CLIENT_DNS_FAILED, "dns_failed");
@@ -212,7 +212,7 @@ static void end_by_code(struct client_exchange *exchange, CURLcode code)
         end_without_memory(exchange);
     else if (is_size_code(code))
         exchange_finish(exchange, CLIENT_HEADER_LIMIT, "headers_too_large");
-    else if (code == CURLE_UPLOAD_FAILED && exchange->times.is_reused)
+    else if (code == CURLE_UPLOAD_FAILED && exchange->base.times.is_reused)
         /* chunked on a connection that spoke HTTP/1.0; a fresh one may know better */
         exchange_finish(exchange, CLIENT_STALE, "http10_connection");
     else if (code == CURLE_UNSUPPORTED_PROTOCOL)
@@ -225,7 +225,7 @@ static void end_by_code(struct client_exchange *exchange, CURLcode code)
         end_receiving(exchange);
 }
 
-void transfer_end(struct client_exchange *exchange, CURLcode code)
+void transfer_end(struct curl_exchange *exchange, CURLcode code)
 {
     if (exchange->state != EXCHANGE_RUNNING)
         return;

@@ -294,8 +294,14 @@ static bool start_client(struct upstream_exchange *exchange)
         .may_reuse = !exchange->needs_fresh,
     };
 
-    exchange->client_target = (struct client_target){target->is_https, target->host, target->port,
-                                                     upstream->tls.ca, upstream->tls.verify};
+    exchange->client_target = (struct client_target){
+        .is_https = target->is_https,
+        .host = target->host,
+        .port = target->port,
+        .tls_ca = upstream->tls.ca,
+        .tls_verify = upstream->tls.verify,
+        .keepalive = upstream->keepalive,
+    };
     exchange->current = client_start(exchange->pool->client, &request, &client_handler, exchange);
     return exchange->current != NULL;
 }

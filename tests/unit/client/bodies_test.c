@@ -339,5 +339,5 @@ int main(void)
         cmocka_unit_test(many_at_once_and_an_end),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return probe_both_ways(tests, COUNT_OF(tests));
 }

@@ -155,7 +155,7 @@ static void no_request_is_sent_twice(void **state)
 static void idle_ones_are_swept(void **state)
 {
     const struct step *scripts[] = {serve};
-    struct client_options options = {64, 500, 100, 32768};
+    struct client_options options = {64, 500, 100, 32768, probe_only_libcurl};
     struct fail why;
     struct stage s;
 
@@ -271,5 +271,5 @@ int main(void)
         cmocka_unit_test(failures_to_connect),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return probe_both_ways(tests, COUNT_OF(tests));
 }

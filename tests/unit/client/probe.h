@@ -16,6 +16,7 @@
 
 enum { PROBE_HANG_MS = 8000 };
 
+static bool probe_only_libcurl;     /* the next bench goes its way with everything */
 static const char *probe_case = ""; /* for the message of one that hangs */
 
 struct bench { /* the surroundings of the exchanges of one test */
@@ -199,7 +200,7 @@ static const struct client_handler probe_handler = {probe_interim,  probe_head, 
 
 static inline void bench_start(struct bench *bench, uint16_t port)
 {
-    struct client_options options = {64, 60000, 100, 32768};
+    struct client_options options = {64, 60000, 100, 32768, probe_only_libcurl};
     struct fail why = {{0}};
 
     memset(bench, 0, sizeof(*bench));
@@ -207,7 +208,8 @@ static inline void bench_start(struct bench *bench, uint16_t port)
     assert_non_null(bench->loop);
     bench->client = client_new(bench->loop, &options, &why);
     assert_non_null(bench->client);
-    bench->target = (struct client_target){false, STR("127.0.0.1"), port, STR_NONE, true};
+    bench->target = (struct client_target){
+        .host = STR("127.0.0.1"), .port = port, .tls_verify = true, .keepalive = 64};
     bench->hang = (struct deadline){.fn = probe_hangs};
 }
 
@@ -291,6 +293,15 @@ static inline void bench_canary(struct bench *bench, const char *name)
     if (p.outcome != CLIENT_OK || strcmp(p.body, want) != 0)
         fail_msg("%s: the canary got %s (%s) \"%s\"", name, outcome_names[p.outcome], p.reason,
                  p.body);
+}
+
+/* The same tests of our own short way, then of libcurl's: a caller must not see which it was. */
+static inline int probe_both_ways(const struct CMUnitTest *tests, size_t count)
+{
+    int failed = _cmocka_run_group_tests("h1", tests, count, NULL, NULL);
+
+    probe_only_libcurl = true;
+    return failed + _cmocka_run_group_tests("libcurl", tests, count, NULL, NULL);
 }
 
 #endif

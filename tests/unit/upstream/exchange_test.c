@@ -131,7 +131,7 @@ static void hangs(void *arg)
 
 static void stage_start(struct stage *s)
 {
-    struct client_options options = {64, 60000, 100, 32768};
+    struct client_options options = {64, 60000, 100, 32768, false};
     struct fail why = {{0}};
 
     memset(s, 0, sizeof(*s));
@@ -147,6 +147,7 @@ static void stage_start(struct stage *s)
                                          .connect_timeout_ms = 1000,
                                          .first_byte_timeout_ms = 2000,
                                          .idle_timeout_ms = 2000};
+    s->config.keepalive = 64;
     s->config.retry.attempts = 1;
     s->config.retry.on = RETRY_CONNECT | RETRY_RESET | RETRY_502 | RETRY_503 | RETRY_504;
     s->config.retry.budget = 0.2;
