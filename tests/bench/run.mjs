@@ -25,8 +25,10 @@ const idleConnections = quick ? 1000 : 10000;
 const WORKS = [
   { name: 'hit-1k', path: '/hit/bytes/1024', mode: 'open' },
   { name: 'hit-64k', path: '/hit/bytes/65536', mode: 'open' },
+  { name: 'hit-1m', path: '/hit/bytes/1048576', mode: 'open' },
   { name: 'get-1k', path: '/bytes/1024', mode: 'open' },
   { name: 'get-64k', path: '/bytes/65536', mode: 'open' },
+  { name: 'get-1m', path: '/bytes/1048576', mode: 'open' },
   { name: 'post-4k', path: '/upload', mode: 'open', script: 'post.lua' },
   { name: 'refused', path: '/bytes/1024', mode: 'shut', refused: true },
 ].filter(w => !only || w.name === only);
