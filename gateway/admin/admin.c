@@ -100,21 +100,6 @@ void answer_json(struct call *call, int status)
 
 /* ---- the walk ---- */
 
-/* No endpoint takes a body: one that says something else than `{}` is not ignored in silence. */
-static bool check_body(struct call *call)
-{
-    struct str body = str_trim(call->question->body);
-
-    while (body.len > 0 && (body.ptr[0] == '\r' || body.ptr[0] == '\n'))
-        body = str_trim(str_from(body, 1));
-    while (body.len > 0 && (body.ptr[body.len - 1] == '\r' || body.ptr[body.len - 1] == '\n'))
-        body = str_trim(str_at(body.ptr, body.len - 1));
-    if (body.len == 0 || str_eq(body, STR("{}")))
-        return true;
-    answer_refusal(call, 400, "body: this endpoint takes none; use parameters in the query.");
-    return false;
-}
-
 static void walk(struct call *call)
 {
     routes_find_endpoint(call);
@@ -129,7 +114,7 @@ static void walk(struct call *call)
         answer_refusal(call, 405, "This endpoint answers %s.", call->question->allow.ptr);
         return;
     }
-    if (routes_read_segment(call) && parameters_read(call) && check_body(call))
+    if (routes_read_segment(call) && parameters_read(call) && members_read(call))
         call->endpoint->fn(call);
 }
 

@@ -38,6 +38,8 @@ struct call {
     const struct endpoint *endpoint; /* NULL: no such path */
     struct parameter parameters[ADMIN_MAX_PARAMETERS];
     uint32_t parameter_count;
+    struct parameter members[ADMIN_MAX_PARAMETERS]; /* of the body: its text, numbers as written */
+    uint32_t member_count;
     struct str segment; /* of the path, where the table says {…}; decoded */
     struct str detail;  /* for the audit line: what came of it; arena */
 };
@@ -55,6 +57,7 @@ struct endpoint {
     enum endpoint_access access;
     const char *op;         /* label of admin_requests_total */
     const char *parameters; /* the names that may come, with a space between; NULL: not looked at */
+    const char *members;    /* the same for the body, a flat JSON object; NULL: it takes none */
 };
 /* Sets call->endpoint and call->segment (still encoded). The row of another method when none fits:
  * routes_fits_method() says so. */
@@ -83,6 +86,11 @@ bool parameter_path(struct call *call, const char *name, struct str *value);
 /* %-decodes into the arena; ptr NULL: malformed, a control byte, or out of memory. '+' stays
  * itself. */
 struct str percent_decoded(struct str text, struct arena *arena);
+
+/* ---- body.c ---- */
+/* Reads the body's members for the endpoint. False: answered (400). */
+bool members_read(struct call *call);
+struct str body_member(const struct call *call, const char *name); /* ptr NULL: absent */
 
 /* ---- admin.c: answers ---- */
 /* What question->text holds is the answer. */
@@ -119,7 +127,8 @@ metrics_fn metrics_collect;
 endpoint_fn get_health, get_ready, get_system_health, get_metrics;
 endpoint_fn get_cache_stats, get_cache_entries, get_cache_entry;
 endpoint_fn delete_cache, delete_cache_user, delete_cache_endpoint, post_cache_invalidate;
-endpoint_fn get_rate_limit_status, delete_rate_limit_client;
+endpoint_fn get_rate_limit_status, get_rate_limit_top, delete_rate_limit_client,
+    put_rate_limit_client, get_usage;
 endpoint_fn get_upstreams, get_explain, get_config, post_config_reload;
 
 #endif

@@ -48,7 +48,8 @@ static uint64_t guesses_left(const struct call *call, uint64_t cost)
     const struct request_shared *shared = call->admin->shared;
     struct limit_time now = {loop_now_us(call->admin->loop), loop_wall_us(call->admin->loop)};
     struct hash128 address = hash_sip128(&shared->seed, call->question->peer);
-    struct limit_policy policy = {&guesses, limit_key(address, 1, STR("admin token"))};
+    struct limit_policy policy = {
+        &guesses, limit_key(address, LIMIT_ROUTE_OF_CLIENT, STR("admin token")), address};
     struct limit_state state;
 
     limit_take(shared->limiter, &policy, 1, cost, now, &state);

@@ -5,6 +5,8 @@
  * has a limit of its own for the client. Main thread. */
 #include "admin/admin_priv.h"
 
+#include <stdlib.h>
+
 /* False: answered. */
 static bool own_caller(struct call *call, struct caller *caller)
 {
@@ -33,6 +35,19 @@ static bool named_caller(struct call *call, struct str name, struct caller *call
                                             call->question->arena, caller);
 }
 
+static void override_tier(const struct call *call, struct caller *caller)
+{
+    const struct tier_config *tier;
+    char name[LIMIT_TIER_MAX];
+
+    if (!limit_overridden(call->admin->shared->limiter, caller->hash,
+                          loop_now_us(call->admin->loop), name))
+        return;
+    tier = config_tier(call->config, str_of(name));
+    if (tier != NULL)
+        caller->tier = tier;
+}
+
 void get_rate_limit_status(struct call *call)
 {
     struct limit_time now = {loop_now_us(call->admin->loop), loop_wall_us(call->admin->loop)};
@@ -47,6 +62,7 @@ void get_rate_limit_status(struct call *call)
                        "client: must be key:ID of a known key, ip:ADDRESS, or a key's bare id.");
         return;
     }
+    override_tier(call, &caller);
     /* over its ceiling: answer_text() says so */
     (void)request_write_limit_status(call->question->rules, call->admin->shared, &caller, now,
                                      &call->question->text);
@@ -61,13 +77,116 @@ void delete_rate_limit_client(struct call *call)
 
     /* nobody of that name: nothing was counted either */
     if (named_caller(call, call->segment, &caller)) {
-        deleted = limit_forget(limiter, limit_key(caller.hash, 0, STR_NONE));
+        deleted = limit_forget(limiter, limit_key(caller.hash, LIMIT_TIER, STR_NONE));
         for (uint32_t i = 0; i < call->config->route_count; i++)
-            if (limit_forget(limiter, limit_key(caller.hash, 1, call->config->routes[i].name)))
+            if (limit_forget(limiter, limit_key(caller.hash, LIMIT_ROUTE_OF_CLIENT,
+                                                call->config->routes[i].name)))
                 deleted = true;
         call->detail = arena_printf(call->question->arena, "client=%.*s deleted=%s",
                                     STR_ARG(caller.name), deleted ? "true" : "false");
     }
     buf_addf(&call->question->text, "{\"deleted\":%s}", deleted ? "true" : "false");
+    answer_json(call, 200);
+}
+
+/* ---- another tier for a while ---- */
+
+/* What of "ttl" is meant: until which monotonic moment. False: answered. */
+static bool read_ttl(struct call *call, uint64_t now_us, uint64_t *until_us)
+{
+    static const int64_t MOST_MS = INT64_C(366) * 86400 * 1000;
+    struct str text = body_member(call, "ttl");
+    int64_t ms;
+
+    *until_us = UINT64_MAX;
+    if (text.ptr == NULL)
+        return true;
+    if (!duration_parse(text, &ms) || ms < 0 || ms > MOST_MS) {
+        answer_refusal(call, 400, "ttl: must be a duration such as \"1h\", at most 366 days.");
+        return false;
+    }
+    *until_us = now_us + (uint64_t)ms * 1000;
+    return true;
+}
+
+void put_rate_limit_client(struct call *call)
+{
+    uint64_t now_us = loop_now_us(call->admin->loop), until_us;
+    struct str tier = body_member(call, "tier");
+    struct buf *text = &call->question->text;
+    struct caller caller;
+
+    if (!named_caller(call, call->segment, &caller)) {
+        answer_refusal(call, 404, "There is no client of that name.");
+        return;
+    }
+    if (tier.ptr == NULL || config_tier(call->config, tier) == NULL) {
+        answer_refusal(call, 400, "tier: must be the name of a tier.");
+        return;
+    }
+    if (!read_ttl(call, now_us, &until_us))
+        return;
+    if (until_us == now_us)
+        tier = STR("");
+    if (!limit_override(call->admin->shared->limiter, caller.hash, tier, until_us, now_us)) {
+        answer_refusal(call, 503, "There are too many overrides; wait until some end.");
+        return;
+    }
+    override_tier(call, &caller);
+    call->detail = arena_printf(call->question->arena, "client=%.*s tier=%.*s",
+                                STR_ARG(caller.name), STR_ARG(caller.tier->name));
+    buf_add_str(text, STR("{\"client\":"));
+    buf_add_json(text, caller.name);
+    buf_add_str(text, STR(",\"tier\":"));
+    buf_add_json(text, caller.tier->name);
+    if (tier.len > 0 && until_us != UINT64_MAX)
+        buf_addf(text, ",\"expires\":%" PRIu64,
+                 (uint64_t)loop_wall_us(call->admin->loop) / 1000000 +
+                     (until_us - now_us + 999999) / 1000000);
+    buf_add_char(text, '}');
+    answer_json(call, 200);
+}
+
+/* ---- who is refused and served most ---- */
+
+static bool read_by(struct call *call, enum limit_top_by *by)
+{
+    struct str text = parameter(call, "by");
+
+    *by = LIMIT_TOP_REFUSED;
+    if (text.ptr == NULL || str_eq(text, STR("refused")))
+        return true;
+    *by = LIMIT_TOP_SERVED;
+    if (str_eq(text, STR("served")))
+        return true;
+    answer_refusal(call, 400, "by: must be refused or served.");
+    return false;
+}
+
+void get_rate_limit_top(struct call *call)
+{
+    struct buf *text = &call->question->text;
+    struct limit_top_row *rows;
+    enum limit_top_by by;
+    uint64_t most = 100;
+    uint32_t count;
+
+    if (!read_by(call, &by) || !parameter_number(call, "limit", 1, LIMIT_TOP_MOST, &most))
+        return;
+    rows = calloc(most, sizeof(*rows));
+    if (rows == NULL) {
+        answer_refusal(call, 503, "Out of memory.");
+        return;
+    }
+    count = limit_top_list(call->admin->shared->limiter, by, rows, (uint32_t)most);
+    buf_addf(text, "{\"by\":\"%s\",\"items\":[", by == LIMIT_TOP_SERVED ? "served" : "refused");
+    for (uint32_t i = 0; i < count; i++) {
+        buf_add_str(text, i > 0 ? STR(",{\"client\":") : STR("{\"client\":"));
+        buf_add_json(text, str_of(rows[i].name));
+        buf_addf(text, ",\"count\":%" PRIu64 ",\"error\":%" PRIu64 "}", rows[i].count,
+                 rows[i].error);
+    }
+    free(rows);
+    buf_add_str(text, STR("]}"));
     answer_json(call, 200);
 }

@@ -6,6 +6,9 @@
  * Main thread; the table is constant. */
 #include "admin/admin_priv.h"
 
+/* Only rows that take a body name its members. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 /* clang-format off */
 static const struct endpoint endpoints[] = {
     {"GET",    "/health",                         get_health,               ACCESS_OPEN,    "health",            NULL},
@@ -22,12 +25,16 @@ static const struct endpoint endpoints[] = {
     {"POST",   "/system/cache/invalidate",        post_cache_invalidate,    ACCESS_TOKEN,   "cache_invalidate",  "pattern url tag soft dry_run host"},
     {"GET",    "/system/rate-limit/status",       get_rate_limit_status,    ACCESS_TOKEN,   "rate_limit_status", "client"},
     {"DELETE", "/system/rate-limit/client/{id}",  delete_rate_limit_client, ACCESS_TOKEN,   "rate_limit_forget", ""},
+    {"GET",    "/system/rate-limit/top",          get_rate_limit_top,       ACCESS_TOKEN,   "rate_limit_top",    "by limit"},
+    {"PUT",    "/system/rate-limit/client/{id}",  put_rate_limit_client,    ACCESS_TOKEN,   "rate_limit_tier",   "", "tier ttl"},
+    {"GET",    "/system/usage",                   get_usage,                ACCESS_TOKEN,   "usage",             "client from to format"},
     {"GET",    "/system/upstreams",               get_upstreams,            ACCESS_TOKEN,   "upstreams",         ""},
     {"GET",    "/system/explain/{request_id}",    get_explain,              ACCESS_TOKEN,   "explain",           ""},
     {"GET",    "/system/config",                  get_config,               ACCESS_TOKEN,   "config",            ""},
     {"POST",   "/system/config/reload",           post_config_reload,       ACCESS_TOKEN,   "config_reload",     ""},
 };
 /* clang-format on */
+#pragma GCC diagnostic pop
 
 /* *segment: what stands for "{…}", as it came. */
 static bool path_fits(const char *pattern, struct str path, struct str *segment)

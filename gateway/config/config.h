@@ -99,6 +99,7 @@ struct window_config {
 struct window_set {
     struct window_config at[CONFIG_MAX_WINDOWS];
     uint32_t count;
+    uint32_t concurrent; /* requests at a time; 0: no such limit */
 };
 struct tier_config {
     struct str name;
@@ -185,7 +186,7 @@ struct upstream_config {
 
 /* ---- routes ---- */
 enum auth_kind { AUTH_NONE, AUTH_IDENTITY, AUTH_OFF };
-enum limit_scope { SCOPE_CLIENT, SCOPE_ROUTE };
+enum limit_scope { SCOPE_CLIENT, SCOPE_IP, SCOPE_ROUTE, SCOPE_HEADER };
 enum per_user_kind { PER_USER_ABSENT, PER_USER_TRUE, PER_USER_FALSE };
 enum key_query { KEY_QUERY_ALL, KEY_QUERY_SORTED, KEY_QUERY_NONE, KEY_QUERY_LISTED };
 struct route_config {
@@ -203,8 +204,11 @@ struct route_config {
     struct {
         struct window_set windows; /* count 0: no limit of its own */
         uint32_t cost;             /* at least 1 */
+        uint32_t cost_per_kib;     /* of both bodies, on top */
+        struct str cost_header;    /* of the upstream's answer: the whole cost; empty: none */
         bool exempt, dry_run;
         enum limit_scope scope;
+        struct str scope_header; /* for SCOPE_HEADER */
     } limit;
     struct {
         bool is_on;     /* a route without `cache` is never cached */
@@ -245,6 +249,10 @@ struct config {
     struct log_config log;
     struct str source; /* the file's name, or "built-in defaults" */
 };
+
+/* As settings are read: "250ms", "1h", or a number of seconds; a moment as in RFC 3339. */
+bool duration_parse(struct str text, int64_t *ms) MUST_USE;
+bool time_parse(struct str text, int64_t *seconds) MUST_USE;
 
 const struct tier_config *config_tier(const struct config *config, struct str name); /* or NULL */
 

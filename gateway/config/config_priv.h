@@ -145,11 +145,11 @@ extern const struct kind kind_either, kind_eithers;
 /* kinds_net.c */
 extern const struct kind kind_address, kind_url, kind_cidrs;
 /* kinds_window.c */
-extern const struct kind kind_window, kind_burst, kind_windows;
+extern const struct kind kind_window, kind_burst, kind_windows, kind_concurrent;
 /* kinds_once.c, kinds_route.c: forms that one setting has */
 extern const struct kind kind_workers, kind_store, kind_sources, kind_expires, kind_negative,
     kind_host, kind_retry_on;
-extern const struct kind kind_reference, kind_per_user, kind_query;
+extern const struct kind kind_reference, kind_per_user, kind_query, kind_scope;
 
 extern const struct section root_section, server_section, admin_section, store_section,
     identity_section, tier_section, limits_section, cache_section, upstream_section, route_section,
@@ -235,12 +235,10 @@ void check_references(struct reader *reader);
 /* cores.c */
 uint32_t cores_usable(void);
 /* words that kinds share: units.c */
-bool duration_parse(struct str text, int64_t *ms) MUST_USE;
 bool size_parse(struct str text, uint64_t *bytes) MUST_USE;
 bool decimal_parse(struct str text, double *value) MUST_USE;
 void duration_write(struct buf *out, int64_t ms);
 void size_write(struct buf *out, uint64_t bytes);
-bool time_parse(struct str text, int64_t *seconds) MUST_USE; /* RFC 3339 */
 void time_write(struct buf *out, int64_t seconds);
 bool is_token(struct str text); /* RFC 9110 §5.6.2 */
 /* kinds_window.c: false when the set is full */

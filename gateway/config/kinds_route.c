@@ -193,3 +193,53 @@ const struct kind kind_query = {.takes_text = true,
                                 .from_node = query_from_node,
                                 .print = query_print,
                                 .schema = query_schema};
+
+/* ---- limit.scope: a word, or the field whose values are told apart ---- */
+
+static const char *const scope_words[] = {
+    [SCOPE_CLIENT] = "client", [SCOPE_IP] = "ip", [SCOPE_ROUTE] = "route"};
+
+static enum read_result scope_from_text(struct reader *reader, const struct field *field,
+                                        void *base, struct str text)
+{
+    static const struct str prefix = {"header:", 7};
+    struct route_config *route = base;
+    struct str name = str_starts(text, prefix) ? str_from(text, prefix.len) : STR_NONE;
+
+    (void)field;
+    route->limit.scope_header = STR("");
+    for (uint32_t i = 0; i < COUNT_OF(scope_words); i++) {
+        if (str_eq(text, str_of(scope_words[i]))) {
+            route->limit.scope = (enum limit_scope)i;
+            return READ_OK;
+        }
+    }
+    if (!is_token(name) || name.len > 128)
+        return READ_WRONG;
+    route->limit.scope = SCOPE_HEADER;
+    return reader_keep(reader, name, &route->limit.scope_header) ? READ_OK : READ_FAULTED;
+}
+
+static void scope_print(struct printer *printer, const struct field *field, const void *base)
+{
+    const struct route_config *route = base;
+
+    (void)field;
+    if (route->limit.scope == SCOPE_HEADER)
+        buf_addf(printer->out, "\"header:%.*s\"", STR_ARG(route->limit.scope_header));
+    else
+        buf_add_json(printer->out, str_of(scope_words[route->limit.scope]));
+}
+
+static void scope_schema(struct printer *printer, const struct field *field, const void *base)
+{
+    (void)field;
+    (void)base;
+    schema_text(printer, NULL, "client|ip|route|header:.+");
+}
+
+const struct kind kind_scope = {.takes_text = true,
+                                .expected = "\"client\", \"ip\", \"route\" or \"header:NAME\"",
+                                .from_text = scope_from_text,
+                                .print = scope_print,
+                                .schema = scope_schema};

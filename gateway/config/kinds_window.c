@@ -340,3 +340,39 @@ const struct kind kind_windows = {
     .is_set = windows_is_set,
     .print = windows_print,
     .schema = windows_schema};
+
+/* ---- concurrent: a count that is not printed where there is none ---- */
+
+static enum read_result concurrent_from_text(struct reader *reader, const struct field *field,
+                                             void *base, struct str text)
+{
+    return kind_count.from_text(reader, field, base, text);
+}
+
+static enum read_result concurrent_from_node(struct reader *reader, const struct field *field,
+                                             void *base, const struct node *node)
+{
+    return kind_count.from_node(reader, field, base, node);
+}
+
+static bool concurrent_is_set(const struct field *field, const void *base)
+{
+    return *(const uint32_t *)member_in(field, base) > 0;
+}
+
+static void concurrent_print(struct printer *printer, const struct field *field, const void *base)
+{
+    kind_count.print(printer, field, base);
+}
+
+static void concurrent_schema(struct printer *printer, const struct field *field, const void *base)
+{
+    kind_count.schema(printer, field, base);
+}
+
+const struct kind kind_concurrent = {.width = sizeof(uint32_t),
+                                     .from_text = concurrent_from_text,
+                                     .from_node = concurrent_from_node,
+                                     .is_set = concurrent_is_set,
+                                     .print = concurrent_print,
+                                     .schema = concurrent_schema};

@@ -23,6 +23,8 @@ extern const struct text_rule path_rule; /* starts with a slash */
                    "requests in any day (sliding); 0: no such window"),                            \
         FIELD_WITH(window_month, "per_month", kind_window, type, member, NULL, 0, MAX_REQUESTS,    \
                    "requests in a calendar month, UTC; 0: no such window"),                        \
-        FIELD("windows", kind_windows, type, member, NULL, 0, 0, "other windows, written out")
+        FIELD("windows", kind_windows, type, member, NULL, 0, 0, "other windows, written out"),    \
+        FIELD("concurrent", kind_concurrent, type, member.concurrent, "0", 0, 1000000,             \
+              "requests at a time; 0: no such limit")
 
 #endif

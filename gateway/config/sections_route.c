@@ -68,14 +68,26 @@ static const struct field match_fields[] = {
 };
 static const struct section match_section = {SECTION(match_fields, 0)};
 
-static const struct words scopes = {{"client", "route"}};
+static bool is_token_or_empty(struct str text)
+{
+    return text.len == 0 || (text.len <= 128 && is_token(text));
+}
+
+static const struct text_rule token_or_empty_rule = {"the name of a header field, or nothing",
+                                                     is_token_or_empty};
 static const struct field limit_fields[] = {
     WINDOW_FIELDS(R, limit.windows),
     FIELD("cost", kind_count, R, limit.cost, "1", 1, 1000000,
           "what one request takes from every window"),
     FIELD("exempt", kind_bool, R, limit.exempt, "false", 0, 0, "this route is never limited"),
-    FIELD_WITH(scopes, "scope", kind_choice, R, limit.scope, "client", 0, 0,
-               "who shares the windows: one client, or all of the route"),
+    FIELD_WITH(token_or_empty_rule, "cost_header", kind_text, R, limit.cost_header, "", 0, 0,
+               "field of the upstream's answer that holds the cost, taken afterwards; empty: none"),
+    FIELD("cost_per_kib", kind_count, R, limit.cost_per_kib, "0", 0, 1000000,
+          "what each KiB of the request's and the answer's body takes on top"),
+    {.name = "scope",
+     .kind = &kind_scope,
+     .initial = "client",
+     .about = "who shares the windows: client, ip, route (everybody) or header:NAME"},
     FIELD("dry_run", kind_bool, R, limit.dry_run, "false", 0, 0, "count and log, refuse nobody"),
 };
 static const struct section limit_section = {SECTION(limit_fields, 0)};

@@ -116,3 +116,8 @@ struct str identify_hide_address(const struct identify *identify, struct str add
 {
     return hash_name(address_hash(identify, address).lo, arena);
 }
+
+struct hash128 identify_hash(const struct identify *identify, struct str text)
+{
+    return hash_sip128(&identify->secret, text);
+}

@@ -65,6 +65,8 @@ struct str identify_hide_address(const struct identify *identify, struct str add
 /* Removes the credential from fields and query (api_key.hide): new query in the arena. */
 bool identify_hide_credential(const struct identify *identify, struct http_fields *fields,
                               struct str *query, struct arena *arena) MUST_USE;
+/* Any other text that stands for somebody, hashed under the same secret. */
+struct hash128 identify_hash(const struct identify *identify, struct str text);
 void identify_check(const struct config *config, struct faults *faults);
 
 #endif

@@ -77,7 +77,8 @@ uint64_t limit_retry_after_s(const struct limit_state *state, double jitter, dou
 /* What one window takes at most: each byte of its name may be escaped; then three numbers. */
 static size_t member_bytes(struct str name)
 {
-    return 2 * name.len + 3 * U64_DIGITS + sizeof(", \"\";q=;w=;gw-burst=");
+    return 2 * name.len + 3 * U64_DIGITS +
+           sizeof(", \"\";q=;w=;gw-burst=;qu=\"concurrent-requests\"");
 }
 
 static char *put(char *to, struct str text)
@@ -119,8 +120,12 @@ bool limit_write_policy(struct buf *out, const struct limit_state *state)
         if (!buf_reserve(out, member_bytes(name)))
             return false;
         to = put_name(out->ptr + out->len, name, i == 0);
-        to = put_number(to, STR(";q="), window->limit);
-        to = put_number(to, STR(";w="), period_s > 0 ? period_s : 1);
+        to = put_number(to, STR(";q="),
+                        window->period_ms > 0 ? window->limit : state->windows[i].limit);
+        if (window->period_ms == 0) /* requests at a time */
+            to = put(to, STR(";qu=\"concurrent-requests\""));
+        else
+            to = put_number(to, STR(";w="), period_s > 0 ? period_s : 1);
         if (window->kind == WINDOW_BUCKET)
             to = put_number(to, STR(";gw-burst="),
                             window->burst > 0 ? window->burst : window->limit);
@@ -145,7 +150,8 @@ bool limit_write_ratelimit(struct buf *out, const struct limit_state *state)
             return false;
         to = put_name(out->ptr + out->len, name, i == 0);
         to = put_number(to, STR(";r="), it->remaining);
-        to = put_number(to, STR(";t="), seconds_up(more_us));
+        if (it->window->period_ms > 0) /* when a request at a time ends, nobody knows */
+            to = put_number(to, STR(";t="), seconds_up(more_us));
         out->len = (size_t)(to - out->ptr);
     }
     return true;

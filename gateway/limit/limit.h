@@ -32,7 +32,7 @@ struct limit_window {
     uint64_t next_us;   /* when nothing remains: until one request would be allowed; else 0 */
     bool refuses;
 };
-#define LIMIT_MAX_WINDOWS (2 * CONFIG_MAX_WINDOWS)
+#define LIMIT_MAX_WINDOWS (2 * CONFIG_MAX_WINDOWS + 2) /* and two limits of requests at a time */
 struct limit_state {
     struct limit_window windows[LIMIT_MAX_WINDOWS];
     uint32_t count;
@@ -43,7 +43,8 @@ struct limit_state {
  * route. */
 struct limit_policy {
     const struct window_set *windows;
-    struct hash128 key; /* of client (and route): where its counters live */
+    struct hash128 key;  /* of client (and route): where its counters live */
+    struct hash128 home; /* the client, or the key itself: what a store keeps together */
 };
 /* Takes `cost` from every window of all policies, or from none. Fills state with what is left
  * after. With cost 0 nothing is taken: a look. dry_run windows are for the caller to ignore. */
@@ -52,14 +53,79 @@ void limit_take(struct limiter *limiter, const struct limit_policy *policies, ui
 /* Gives back what limit_take() took in this turn (a later limit refused). */
 void limit_give_back(struct limiter *limiter, const struct limit_policy *policies,
                      uint32_t policy_count, uint64_t cost, struct limit_time now);
+/* Takes `cost` whatever is left: what became known too late to refuse. What it takes past a
+ * window's end delays those who come later. */
+void limit_charge(struct limiter *limiter, const struct limit_policy *policies,
+                  uint32_t policy_count, uint64_t cost, struct limit_time now);
 /* Forgets the counters of a key. True when there were any. */
 bool limit_forget(struct limiter *limiter, struct hash128 key);
-struct hash128
-limit_key(struct hash128 caller, uint32_t kind,
-          struct str route); /* kind 0: tier, 1: route of a client, 2: route for all */
+/* Whose counters. BY_HEADER: `caller` is the hash of the field's value. */
+enum limit_key_kind { LIMIT_TIER, LIMIT_ROUTE_OF_CLIENT, LIMIT_ROUTE, LIMIT_ROUTE_BY_HEADER };
+struct hash128 limit_key(struct hash128 caller, enum limit_key_kind kind, struct str route);
+
+/* ---- requests at a time ---- */
+/* One more request of `key` on its way, or not: false when there are `most` already. *in_use: with
+ * this one. The holder gives it back; who dies with the process has no counter left either. */
+bool limit_hold(struct limiter *limiter, struct hash128 key, uint32_t most,
+                uint32_t *in_use) MUST_USE;
+void limit_hold_drop(struct limiter *limiter, struct hash128 key);
+/* How many there are. */
+uint32_t limit_held(struct limiter *limiter, struct hash128 key);
+/* A window for the state of an answer. */
+struct limit_window limit_window_of_holds(uint32_t most, uint32_t in_use, bool refuses);
+
+/* ---- who is served and refused most (bounded sketch) ---- */
+enum limit_top_by { LIMIT_TOP_SERVED, LIMIT_TOP_REFUSED };
+enum { LIMIT_NAME_MAX = 136, LIMIT_TOP_MOST = 1000 };
+struct limit_top_row {
+    uint64_t count; /* at most `error` too high, never too low */
+    uint64_t error;
+    char name[LIMIT_NAME_MAX]; /* NUL-terminated */
+};
+void limit_top_count(struct limiter *limiter, enum limit_top_by by, struct hash128 client,
+                     struct str name);
+/* The `most` largest, largest first; how many. */
+uint32_t limit_top_list(struct limiter *limiter, enum limit_top_by by, struct limit_top_row *rows,
+                        uint32_t most);
+
+/* ---- tier overrides ---- */
+enum { LIMIT_MAX_OVERRIDES = 10000, LIMIT_TIER_MAX = 129 };
+/* `tier` (copied) instead of the client's own until the monotonic moment; an earlier one is
+ * replaced; empty: ends it. False: there are too many, or no memory. */
+bool limit_override(struct limiter *limiter, struct hash128 client, struct str tier,
+                    uint64_t until_us, uint64_t now_us) MUST_USE;
+/* The name of the tier in force, written to `tier`; false: none. Costs one load when nobody has
+ * one. */
+bool limit_overridden(struct limiter *limiter, struct hash128 client, uint64_t now_us,
+                      char tier[LIMIT_TIER_MAX]);
+
+/* ---- usage: for billing ---- */
+struct limit_usage {
+    uint64_t requests, refused, bytes_in, bytes_out, cost;
+};
+enum { LIMIT_USAGE_ROWS = 200000 };
+/* Adds to the row of client, route and hour. Past LIMIT_USAGE_ROWS the oldest hours go; if all are
+ * of this hour, the client is counted under "other": no request is lost. */
+void limit_usage_add(struct limiter *limiter, struct hash128 client, struct str name,
+                     struct str route, int64_t wall_us, const struct limit_usage *more);
+struct limit_usage_row {
+    struct str client, route; /* borrowed during the call */
+    int64_t hour_s;           /* since 1970, where the hour begins */
+    struct limit_usage usage;
+};
+typedef bool limit_usage_fn(void *arg, const struct limit_usage_row *row); /* false: enough */
+struct limit_usage_filter {
+    struct hash128 client;
+    bool has_client;
+    int64_t from_s, to_s; /* hours that begin in [from, to) */
+};
+/* Every row that fits, by hour; fn must be quick. False: out of memory. */
+bool limit_usage_each(struct limiter *limiter, const struct limit_usage_filter *filter,
+                      limit_usage_fn *fn, void *arg) MUST_USE;
 
 struct limiter_counts {
-    uint64_t clients, evicted_idle, evicted_busy;
+    uint64_t clients, evicted_idle, evicted_busy; /* busy: kept in the overflow's upper bounds */
+    uint64_t overflow_cells;                      /* 0 until a busy client had to go */
 };
 struct limiter_counts limiter_counts(struct limiter *limiter);
 

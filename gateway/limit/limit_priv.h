@@ -91,11 +91,66 @@ struct limit_shard {
     uint64_t evicted_idle, evicted_busy;
 } __attribute__((aligned(64)));
 
+enum {
+    HOLD_SHARDS = 16,
+    HOLD_CHAINS = 256,
+    TOP_SHARDS = 8,
+    OVERRIDE_CHAINS = 1024,
+    USAGE_SHARDS = 16,
+    MOST_SHAPES = 16
+};
+struct hold;
+struct hold_shard {
+    pthread_mutex_t lock;
+    struct hold *chains[HOLD_CHAINS];
+};
+struct top_shard;
+struct override;
+struct usage_row;
+struct usage_shard {
+    pthread_mutex_t lock;
+    struct usage_row *rows; /* owned */
+    uint32_t room, count;   /* room: a power of two, or 0 */
+    uint64_t lost;
+} __attribute__((aligned(64)));
+struct overflow_shape;
+
 struct limiter {
     struct limit_shard *shards; /* owned */
     uint32_t shard_count;       /* a power of two */
     struct hash_key seed;
+    struct hold_shard *holds;                     /* hold.c */
+    struct top_shard *top[LIMIT_TOP_REFUSED + 1]; /* top.c */
+    struct override **overrides;                  /* override.c */
+    pthread_mutex_t overrides_lock;
+    _Atomic uint32_t override_count;
+    struct usage_shard *usage;     /* usage.c */
+    struct overflow_shape *shapes; /* overflow.c */
+    uint32_t shape_count;
+    pthread_mutex_t overflow_lock;
 };
+
+/* Each makes its part; false: out of memory. Free is fine after a failed init. */
+bool holds_init(struct limiter *limiter) MUST_USE;
+void holds_free(struct limiter *limiter);
+bool top_init(struct limiter *limiter) MUST_USE;
+void top_free(struct limiter *limiter);
+bool overrides_init(struct limiter *limiter) MUST_USE;
+void overrides_free(struct limiter *limiter);
+bool usage_init(struct limiter *limiter) MUST_USE;
+void usage_free(struct limiter *limiter);
+bool overflow_init(struct limiter *limiter) MUST_USE;
+void overflow_free(struct limiter *limiter);
+
+/* ---- overflow.c ---- */
+/* Keeps an upper bound of a busy slot's records. False: no place for its shape; they are lost. */
+bool overflow_put(struct limiter *limiter, const struct limit_slot *slot, uint32_t stamp);
+/* The smallest upper bound for a key; false: there is none, it is as new. */
+bool overflow_get(struct limiter *limiter, const uint32_t key[KEY_WORDS],
+                  const uint16_t tag[SLOT_RECORDS], uint32_t stamp, uint64_t words[RECORD_WORDS]);
+/* Makes *to say at any later moment at least what it and *from say. Both rolled to one moment. */
+void overflow_merge(enum window_kind kind, union window_record *to,
+                    const union window_record *from);
 
 /* A key as slots hold it, and where it lives. */
 struct table_key {
@@ -113,8 +168,8 @@ static inline uint32_t table_stamp(uint64_t mono_us)
 struct limit_slot *table_find(const struct limiter *limiter, const struct table_key *key);
 /* Makes room for a key that is not there: the slot carries the key, the rest is the caller's
  * to fill. Never fails: at the bound another slot is dropped. The shard is locked. */
-struct limit_slot *table_claim(const struct limiter *limiter, const struct table_key *key,
+struct limit_slot *table_claim(struct limiter *limiter, const struct table_key *key,
                                uint32_t stamp);
-void table_remove(const struct limiter *limiter, uint32_t shard, struct limit_slot *slot);
+void table_remove(struct limiter *limiter, uint32_t shard, struct limit_slot *slot);
 
 #endif

@@ -148,7 +148,7 @@ static void load_reshaped(struct plan *plan, uint32_t policy)
     }
 }
 
-static void load_part(struct plan *plan, struct part *part)
+static void load_part(struct plan *plan, const struct part *part, const uint64_t from[RECORD_WORDS])
 {
     uint32_t at = 0;
 
@@ -156,14 +156,16 @@ static void load_part(struct plan *plan, struct part *part)
         union window_record *record = &plan->records[part->first + i];
         uint32_t words = window_words(plan->windows[part->first + i]->kind);
 
-        memcpy(record->words, part->slot->words + at, words * sizeof(uint64_t));
+        memcpy(record->words, from + at, words * sizeof(uint64_t));
         at += words;
     }
 }
 
 /* Fills the records from the table: zeros where there is nothing. */
-static void plan_load(struct plan *plan)
+static void plan_load(struct plan *plan, struct limit_time now)
 {
+    uint32_t stamp = table_stamp(now.mono_us);
+    uint64_t words[RECORD_WORDS];
     bool is_reshaped[MOST_POLICIES] = {false, false};
 
     memset(plan->records, 0, plan->window_count * sizeof(plan->records[0]));
@@ -172,10 +174,13 @@ static void plan_load(struct plan *plan)
 
         part->slot = table_find(plan->limiter, &part->key);
         part->changes = plan->limiter->shards[part->key.shard].changes;
-        if (part->slot == NULL)
+        if (part->slot == NULL) {
+            if (overflow_get(plan->limiter, part->key.word, part->tag, stamp, words))
+                load_part(plan, part, words);
             continue;
+        }
         if (memcmp(part->slot->tag, part->tag, sizeof(part->tag)) == 0)
-            load_part(plan, part);
+            load_part(plan, part, part->slot->words);
         else
             is_reshaped[part->policy] = true;
     }
@@ -253,7 +258,7 @@ void limit_take(struct limiter *limiter, const struct limit_policy *policies, ui
     struct plan plan;
 
     plan_lock(&plan, limiter, policies, policy_count);
-    plan_load(&plan);
+    plan_load(&plan, now);
     plan_ask(&plan, cost, now, state);
     for (uint32_t i = 0; i < plan.window_count; i++) {
         if (state->allowed && cost > 0)
@@ -274,7 +279,7 @@ void limit_give_back(struct limiter *limiter, const struct limit_policy *policie
     struct limit_state state;
 
     plan_lock(&plan, limiter, policies, policy_count);
-    plan_load(&plan);
+    plan_load(&plan, now);
     for (uint32_t i = 0; i < plan.window_count; i++) {
         window_roll(plan.windows[i], &plan.records[i], now);
         window_give_back(plan.windows[i], &plan.records[i], cost, now);
@@ -284,6 +289,24 @@ void limit_give_back(struct limiter *limiter, const struct limit_policy *policie
         if (plan.parts[i].slot != NULL) /* nothing to give to who was dropped since */
             store_part(&plan, &plan.parts[i], &state, now);
     }
+    plan_unlock(&plan);
+}
+
+void limit_charge(struct limiter *limiter, const struct limit_policy *policies,
+                  uint32_t policy_count, uint64_t cost, struct limit_time now)
+{
+    struct plan plan;
+    struct limit_state state;
+
+    plan_lock(&plan, limiter, policies, policy_count);
+    plan_load(&plan, now);
+    for (uint32_t i = 0; i < plan.window_count; i++) {
+        window_roll(plan.windows[i], &plan.records[i], now);
+        window_add(plan.windows[i], &plan.records[i], cost, now);
+        window_describe(plan.windows[i], &plan.records[i], now, &state.windows[i]);
+    }
+    for (uint32_t i = 0; i < plan.part_count; i++)
+        store_part(&plan, &plan.parts[i], &state, now);
     plan_unlock(&plan);
 }
 
@@ -307,13 +330,13 @@ bool limit_forget(struct limiter *limiter, struct hash128 key)
 }
 
 /* The caller's hash is keyed by a secret already, so it serves as the key of what is derived. */
-struct hash128 limit_key(struct hash128 caller, uint32_t kind, struct str route)
+struct hash128 limit_key(struct hash128 caller, enum limit_key_kind kind, struct str route)
 {
-    struct hash_key key = {{caller.lo ^ kind, caller.hi}};
+    struct hash_key key = {{caller.lo ^ (uint64_t)kind, caller.hi}};
 
-    if (kind == 0)
+    if (kind == LIMIT_TIER)
         return caller;
-    if (kind == 2) /* one for all callers */
+    if (kind == LIMIT_ROUTE) /* one for all callers */
         key = (struct hash_key){{kind, 0}};
     return hash_sip128(&key, route);
 }

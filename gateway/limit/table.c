@@ -6,8 +6,9 @@
  * gateway that runs for months stays as fast as on its first day).
  *
  * At the bound a newcomer takes the place of an idle slot near its home, which loses nothing; if
- * there is none, of the slot with the smallest used share, which forgets that few requests.
- * Refusing newcomers a slot instead would switch limits off under a flood of addresses.
+ * there is none, of the slot with the smallest used share, whose records go to the overflow
+ * (overflow.c), from where they come back as upper bounds. Refusing newcomers a slot instead would
+ * switch limits off under a flood of addresses.
  *
  * Any thread; every function but new, free, resize and counts wants the shard's lock held. */
 #include "limit/limit_priv.h"
@@ -56,6 +57,9 @@ struct limiter *limiter_new(uint64_t max_clients, const struct hash_key *seed)
         shard->slot_count = FIRST_SLOTS;
         CHECK(pthread_mutex_init(&shard->lock, NULL) == 0);
     }
+    if (!holds_init(limiter) || !top_init(limiter) || !overrides_init(limiter) ||
+        !usage_init(limiter) || !overflow_init(limiter))
+        goto failed;
     limiter_resize(limiter, max_clients);
     return limiter;
 failed:
@@ -75,6 +79,11 @@ void limiter_free(struct limiter **limiter)
         free(it->shards[i].slots);
     }
     free(it->shards);
+    holds_free(it);
+    top_free(it);
+    overrides_free(it);
+    usage_free(it);
+    overflow_free(it);
     free(it);
 }
 
@@ -97,6 +106,7 @@ struct limiter_counts limiter_counts(struct limiter *limiter)
 {
     struct limiter_counts counts = {0};
 
+    counts.overflow_cells = __atomic_load_n(&limiter->shape_count, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < limiter->shard_count; i++) {
         struct limit_shard *shard = &limiter->shards[i];
 
@@ -159,7 +169,7 @@ struct limit_slot *table_find(const struct limiter *limiter, const struct table_
 }
 
 /* Linear probing's own removal: whoever would be found sooner in the hole moves there. */
-void table_remove(const struct limiter *limiter, uint32_t shard_index, struct limit_slot *slot)
+void table_remove(struct limiter *limiter, uint32_t shard_index, struct limit_slot *slot)
 {
     struct limit_shard *shard = &limiter->shards[shard_index];
     uint64_t mask = shard->slot_count - 1, hole = (uint64_t)(slot - shard->slots);
@@ -206,10 +216,20 @@ static struct neighbourhood look_around(const struct limit_shard *shard, uint64_
     return seen;
 }
 
+static void count_dropped(struct limiter *limiter, struct limit_shard *shard,
+                          const struct limit_slot *slot, uint32_t stamp)
+{
+    if (slot->idle_stamp <= stamp) {
+        shard->evicted_idle++;
+        return;
+    }
+    shard->evicted_busy++;
+    (void)overflow_put(limiter, slot, stamp); /* past its bound the client is as new */
+}
+
 /* Drops what is cheapest to lose among the next PROBES slots that are taken: past the first
  * empty one too, or a busy client with few neighbours would fall to any newcomer. */
-static void drop_one(const struct limiter *limiter, uint32_t shard_index, uint64_t home,
-                     uint32_t stamp)
+static void drop_one(struct limiter *limiter, uint32_t shard_index, uint64_t home, uint32_t stamp)
 {
     struct limit_shard *shard = &limiter->shards[shard_index];
     struct limit_slot *victim = NULL;
@@ -227,10 +247,7 @@ static void drop_one(const struct limiter *limiter, uint32_t shard_index, uint64
             break;
     }
     CHECK(victim != NULL);
-    if (victim->idle_stamp <= stamp)
-        shard->evicted_idle++;
-    else
-        shard->evicted_busy++;
+    count_dropped(limiter, shard, victim, stamp);
     table_remove(limiter, shard_index, victim);
 }
 
@@ -268,8 +285,7 @@ static bool wants_growth(const struct limit_shard *shard)
     return shard->count * 3 >= shard->slot_count * 2 && shard->slot_count < 4 * shard->cap;
 }
 
-struct limit_slot *table_claim(const struct limiter *limiter, const struct table_key *key,
-                               uint32_t stamp)
+struct limit_slot *table_claim(struct limiter *limiter, const struct table_key *key, uint32_t stamp)
 {
     struct limit_shard *shard = &limiter->shards[key->shard];
     uint64_t home = key->home;
@@ -292,10 +308,8 @@ struct limit_slot *table_claim(const struct limiter *limiter, const struct table
     CHECK(slot != NULL);
     if (slot == seen.empty)
         shard->count++;
-    else if (slot == seen.idle)
-        shard->evicted_idle++;
     else
-        shard->evicted_busy++;
+        count_dropped(limiter, shard, slot, stamp);
     memset(slot, 0, sizeof(*slot));
     memcpy(slot->key, key->word, sizeof(slot->key));
     slot->idle_stamp = stamp;

@@ -27,6 +27,12 @@ static uint64_t minus(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
+/* A charge that nobody was asked for may pass any limit: it stays at the most that fits. */
+static uint32_t plus32(uint32_t a, uint64_t b)
+{
+    return (uint32_t)smaller(a + smaller(b, UINT32_MAX), UINT32_MAX);
+}
+
 /* a * b / c, rounded down. Counts times periods pass 64 bits only for huge windows. */
 static uint64_t share(uint64_t a, uint64_t b, uint64_t c)
 {
@@ -359,14 +365,14 @@ void window_add(const struct window_config *window, union window_record *record,
     case WINDOW_SLIDING:
         if (record->sliding.current == 0 && record->sliding.previous == 0)
             record->sliding.start_us = now.mono_us;
-        record->sliding.current += (uint32_t)cost;
+        record->sliding.current = plus32(record->sliding.current, cost);
         break;
     case WINDOW_FIXED:
     case WINDOW_CALENDAR:
         record->fixed.count += cost;
         break;
     case WINDOW_STRICT:
-        record->strict.counts[0] += (uint32_t)cost;
+        record->strict.counts[0] = plus32(record->strict.counts[0], cost);
         break;
     }
 }

@@ -280,6 +280,7 @@ void fetch_on_head(struct request *r, int status, const struct http_fields *fiel
     invalidate(r, status, fields);
     if (r->fetch.is_answered)
         return; /* the client was refused meanwhile; the answer is thrown away */
+    limit_settle_header(r, fields);
     if (entry != NULL && status == 304 && r->cache.validates && confirm(r, fields))
         return;
     if (entry != NULL && is_error_for_stale(status) &&

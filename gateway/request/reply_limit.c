@@ -38,7 +38,7 @@ static struct str policy_of(struct request *r)
 {
     const struct tier_config *tier = r->who.caller.tier;
     struct route_cells *cells = r->cells;
-    size_t slot = (size_t)(tier - r->config->tiers) * 2 + (r->limits.count > tier->windows.count);
+    size_t slot = (size_t)(tier - r->config->tiers) * 2 + r->policies.shows_route;
     struct str text;
     char *kept;
 
@@ -83,8 +83,12 @@ enum step reply_limited(struct request *r)
     r->wait_s = retry_after_s(r);
     buf_add_str(text, STR("Limit of "));
     buf_add_u64(text, window->limit);
-    buf_add_str(text, STR(" requests per "));
-    buf_add_str(text, period);
+    if (window->window->period_ms > 0) {
+        buf_add_str(text, STR(" requests per "));
+        buf_add_str(text, period);
+    } else {
+        buf_add_str(text, STR(" requests at a time"));
+    }
     buf_add_str(text, STR(" is used up; try again in "));
     buf_add_u64(text, r->wait_s);
     buf_add_str(text, STR(" s."));
@@ -122,7 +126,8 @@ bool request_write_limit_status(const struct request_rules *rules,
                                 const struct request_shared *shared, const struct caller *caller,
                                 struct limit_time now, struct buf *out)
 {
-    struct limit_policy policy = {&caller->tier->windows, limit_key(caller->hash, 0, STR_NONE)};
+    struct limit_policy policy = {&caller->tier->windows,
+                                  limit_key(caller->hash, LIMIT_TIER, STR_NONE), caller->hash};
     struct limit_state state;
 
     limit_take(shared->limiter, &policy, 1, 0, now, &state);

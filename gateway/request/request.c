@@ -254,6 +254,7 @@ void request_finish(struct request **request, enum request_outcome outcome, uint
         atomic_fetch_sub_explicit(&r->context->shared->in_flight, 1, memory_order_relaxed);
         cell_gauge_add(r->context->in_flight, -1);
     }
+    limit_finish(r, bytes_in, bytes_out);
     observe(r, outcome, bytes_in, bytes_out);
     if (r->cache.is_following)
         flight_leave(&r->cache.wait);

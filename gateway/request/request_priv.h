@@ -139,6 +139,16 @@ struct body_buffer {
     bool ended, reader_waits, writer_waits, discards;
 };
 
+/* Whose windows a request is charged to: `client` (the tier, and the route's own when it is the
+ * client's) is one decision; `route` is charged after it. */
+struct policies {
+    struct limit_policy client[2], route;
+    uint32_t client_count;
+    bool has_route, route_is_dry, shows_route;
+    struct hash128 holds[2]; /* limits of requests at a time */
+    uint32_t most[2], holds_wanted;
+};
+
 struct request {
     struct request_context *context;
     struct context_rules *crules;
@@ -169,8 +179,10 @@ struct request {
     bool is_known, is_limited;
     enum identify_result identity;
     bool is_refused_by_limit;
-    uint64_t charged; /* of each window, for the record */
-    uint64_t wait_s;  /* Retry-After of the refusal */
+    uint64_t wait_s;     /* Retry-After of the refusal */
+    uint64_t taken;      /* of each window so far */
+    uint64_t charged;    /* the same as `limits` tells it; for the record */
+    uint32_t hold_count; /* of policies.holds that are held */
     struct lookup cache;
     struct fetch fetch;
     struct fill_reader *reader;
@@ -188,6 +200,7 @@ struct request {
      * request is not zeroed. */
     struct route_match match;
     struct limit_state limits;
+    struct policies policies;
 };
 
 /* stages.c */
@@ -199,8 +212,17 @@ extern const struct walk walk_limit_first, walk_cache_first, walk_system;
 stage_fn stage_system, stage_route, stage_identify, stage_limit, stage_lookup, stage_fetch;
 enum request_next walk_on(struct request *r);
 
-/* stage_route.c: what is left of the windows, for an answer that is not charged */
-void limit_look(struct request *r);
+/* stage_limit.c */
+void limit_look(struct request *r);          /* what is left, for an answer that is not charged */
+void limit_override_tier(struct request *r); /* the caller's tier, where an operator set another */
+/* What the upstream's answer says the request costs (limit.cost_header) is settled. */
+void limit_settle_header(struct request *r, const struct http_fields *fields);
+/* The request has ended: bodies are charged (limit.cost_per_kib), usage is counted, and what it
+ * held is given back. */
+void limit_finish(struct request *r, uint64_t bytes_in, uint64_t bytes_out);
+
+/* stage_route.c */
+enum step refuse_identity(struct request *r); /* of the identify step, after the limit */
 enum step refuse_credential(struct request *r, const char *reason, const char *message); /* 401 */
 
 /* context.c */

@@ -1,10 +1,8 @@
-/* stage_route.c - the steps before anything is asked: which route, who, may they.
+/* stage_route.c - the steps before anything is asked: which route, who.
  *
  * 404 and 405 are charged to nobody; a bad credential is charged to its address, so the
- * refusal waits until the limit has been asked. Worker's thread. */
+ * refusal waits until the limit has been asked (stage_limit.c). Worker's thread. */
 #include "request/request_priv.h"
-
-#include <stdlib.h>
 
 static enum step not_allowed(struct request *r)
 {
@@ -102,6 +100,7 @@ enum step stage_identify(struct request *r)
     r->identity =
         identify_ask(request_rules_identify(r->crules->rules), &question, r->arena, &r->who);
     r->is_known = true;
+    limit_override_tier(r);
     switch (r->identity) {
     case IDENTIFY_OK:
         if (r->who.credential_seen)
@@ -128,7 +127,7 @@ enum step refuse_credential(struct request *r, const char *reason, const char *m
 }
 
 /* The refusal of the identify step, said after the limit has charged it. */
-static enum step refuse_identity(struct request *r)
+enum step refuse_identity(struct request *r)
 {
     switch (r->identity) {
     case IDENTIFY_OK:
@@ -143,174 +142,4 @@ static enum step refuse_identity(struct request *r)
     return refuse_credential(r, r->who.reason,
                              r->identity == IDENTIFY_NEEDED ? "This route needs a credential."
                                                             : "The credential is not valid.");
-}
-
-static bool is_exempt(const struct request *r)
-{
-    const struct str_list *exempt = &r->config->limits.exempt;
-
-    if (!r->config->limits.enabled || r->route->limit.exempt)
-        return true;
-    for (uint32_t i = 0; i < exempt->count; i++)
-        if (route_pattern_matches(exempt->at[i], r->path))
-            return true;
-    return false;
-}
-
-static struct str kind_of(const struct request *r)
-{
-    return r->who.caller.kind == CALLER_IP ? STR("ip") : STR("api_key");
-}
-
-/* Of a caller's kind and tier in the route's cells: below twice the number of tiers. */
-static size_t caller_slot(const struct request *r)
-{
-    size_t tier = (size_t)(r->who.caller.tier - r->config->tiers);
-
-    return (r->who.caller.kind == CALLER_IP ? 0 : r->config->tier_count) + tier;
-}
-
-static void count_dry_block(struct request *r, const struct limit_state *state)
-{
-    struct str values[] = {r->who.caller.tier->name, r->route->name,
-                           state->windows[state->worst].window->name};
-
-    count_series(r->context, M_RATE_LIMIT_DRY_RUN, COUNT_OF(values), values);
-}
-
-static void count_block(struct request *r)
-{
-    size_t slot = caller_slot(r) * LIMIT_MAX_WINDOWS + r->limits.worst;
-    struct cell **blocks = r->cells->limit_blocks;
-
-    if (blocks == NULL)
-        blocks = r->cells->limit_blocks =
-            calloc((size_t)r->config->tier_count * 2 * LIMIT_MAX_WINDOWS, sizeof(struct cell *));
-    if (blocks == NULL)
-        return;
-    if (blocks[slot] == NULL) {
-        struct str values[] = {kind_of(r), r->who.caller.tier->name, r->route->name,
-                               r->limits.windows[r->limits.worst].window->name};
-
-        blocks[slot] =
-            metrics_series(r->context->sheet, M_RATE_LIMIT_BLOCKS, COUNT_OF(values), values);
-    }
-    cell_add(blocks[slot], 1);
-}
-
-/* Appends the windows of `more`, so that every answer names them all. */
-static void join_windows(struct limit_state *state, const struct limit_state *more)
-{
-    for (uint32_t i = 0; i < more->count && state->count < LIMIT_MAX_WINDOWS; i++) {
-        if (i == more->worst && !more->allowed && state->allowed) {
-            state->worst = state->count;
-            state->allowed = false;
-        }
-        state->windows[state->count++] = more->windows[i];
-    }
-}
-
-/* The policies of one request: [0] the tier and [1] the route's own when it is the client's, as one
- * decision; `route` is charged after it. */
-struct policies {
-    struct limit_policy client[2], route;
-    uint32_t client_count;
-    bool has_route, route_is_dry;
-};
-
-static void gather_policies(const struct request *r, struct policies *p)
-{
-    const struct route_config *route = r->route;
-    bool is_dry = route->limit.dry_run && !r->config->limits.dry_run;
-
-    p->client[0] = (struct limit_policy){&r->who.caller.tier->windows,
-                                         limit_key(r->who.caller.hash, 0, STR_NONE)};
-    p->client_count = 1;
-    p->has_route = false;
-    p->route_is_dry = is_dry;
-    if (route->limit.windows.count == 0)
-        return;
-    if (route->limit.scope == SCOPE_CLIENT && !is_dry) {
-        p->client[1] = (struct limit_policy){&route->limit.windows,
-                                             limit_key(r->who.caller.hash, 1, route->name)};
-        p->client_count = 2;
-        return;
-    }
-    p->has_route = true;
-    p->route.windows = &route->limit.windows;
-    p->route.key = route->limit.scope == SCOPE_CLIENT
-                       ? limit_key(r->who.caller.hash, 1, route->name)
-                       : limit_key((struct hash128){0, 0}, 2, route->name);
-}
-
-static void decide(struct request *r, uint64_t cost)
-{
-    struct limiter *limiter = r->context->shared->limiter;
-    struct limit_time now = {loop_now_us(r->context->loop), loop_wall_us(r->context->loop)};
-    struct policies p;
-    struct limit_state route_state;
-
-    gather_policies(r, &p);
-    limit_take(limiter, p.client, p.client_count, cost, now, &r->limits);
-    if (!p.has_route || (!r->limits.allowed && !r->config->limits.dry_run))
-        return;
-    limit_take(limiter, &p.route, 1, cost, now, &route_state);
-    if (p.route_is_dry) {
-        if (!route_state.allowed)
-            count_dry_block(r, &route_state);
-        return;
-    }
-    if (!route_state.allowed && r->limits.allowed && cost > 0)
-        limit_give_back(limiter, p.client, p.client_count, cost, now);
-    join_windows(&r->limits, &route_state);
-}
-
-static void count_decision(struct request *r)
-{
-    size_t slot = caller_slot(r);
-    struct cell **hits = r->cells->limit_hits;
-
-    if (hits == NULL)
-        hits = r->cells->limit_hits =
-            calloc((size_t)r->config->tier_count * 2, sizeof(struct cell *));
-    if (hits == NULL)
-        return;
-    if (hits[slot] == NULL) {
-        struct str values[] = {kind_of(r), r->who.caller.tier->name, r->route->name};
-
-        hits[slot] = metrics_series(r->context->sheet, M_RATE_LIMIT_HITS, COUNT_OF(values), values);
-    }
-    cell_add(hits[slot], 1);
-}
-
-enum step stage_limit(struct request *r)
-{
-    uint64_t started;
-
-    if (is_exempt(r) || r->is_limited)
-        return refuse_identity(r);
-    started = clock_mono_us();
-    decide(r, r->route->limit.cost);
-    cell_observe(r->context->decision, (double)(clock_mono_us() - started) / 1e6);
-    r->is_limited = r->limits.count > 0;
-    r->charged = r->limits.allowed ? r->route->limit.cost : 0;
-    count_decision(r);
-    if (!r->limits.allowed && r->limits.count > 0) {
-        if (r->config->limits.dry_run) {
-            count_dry_block(r, &r->limits);
-        } else {
-            count_block(r);
-            r->is_refused_by_limit = true;
-            return reply_limited(r);
-        }
-    }
-    return refuse_identity(r);
-}
-
-void limit_look(struct request *r)
-{
-    if (is_exempt(r))
-        return;
-    decide(r, 0);
-    r->is_limited = r->limits.count > 0;
 }

@@ -10,11 +10,12 @@
 
 enum { DECISIONS = 4000000, MOST_THREADS = 2 };
 
-static const struct window_set tier = {{{STR("second"), WINDOW_BUCKET, 5, 10, 1000},
-                                        {STR("minute"), WINDOW_SLIDING, 100, 100, 60000},
-                                        {STR("hour"), WINDOW_SLIDING, 1000, 1000, 3600000}},
-                                       3};
-static const struct window_set route = {{{STR("minute"), WINDOW_SLIDING, 50, 50, 60000}}, 1};
+static const struct window_set tier = {.at = {{STR("second"), WINDOW_BUCKET, 5, 10, 1000},
+                                              {STR("minute"), WINDOW_SLIDING, 100, 100, 60000},
+                                              {STR("hour"), WINDOW_SLIDING, 1000, 1000, 3600000}},
+                                       .count = 3};
+static const struct window_set route = {.at = {{STR("minute"), WINDOW_SLIDING, 50, 50, 60000}},
+                                        .count = 1};
 
 struct run {
     struct limiter *limiter;

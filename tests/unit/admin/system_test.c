@@ -129,8 +129,9 @@ static void spend(struct world *world, const char *name, uint64_t cost, bool on_
     struct arena *arena = arena_new(4096, 65536);
     struct caller caller = caller_of(world, name, arena);
     struct limit_policy policies[] = {
-        {&caller.tier->windows, limit_key(caller.hash, 0, STR_NONE)},
-        {&route->limit.windows, limit_key(caller.hash, 1, route->name)},
+        {&caller.tier->windows, limit_key(caller.hash, LIMIT_TIER, STR_NONE), caller.hash},
+        {&route->limit.windows, limit_key(caller.hash, LIMIT_ROUTE_OF_CLIENT, route->name),
+         caller.hash},
     };
     struct limit_time now = {loop_now_us(world->loop), loop_wall_us(world->loop)};
     struct limit_state limits;

@@ -141,13 +141,13 @@ static void the_drafts_fields(void **state)
 static void who_paces_himself_by_ratelimit_is_never_refused(void **state)
 {
     static const struct hash_key seed = {{5, 6}};
-    static const struct window_set tier = {{{STR("second"), WINDOW_BUCKET, 5, 10, 1000},
-                                            {STR("minute"), WINDOW_SLIDING, 100, 100, 60000},
-                                            {STR("eighths"), WINDOW_STRICT, 150, 150, 120000},
-                                            {STR("fixed"), WINDOW_FIXED, 300, 300, 300000}},
-                                           4};
+    static const struct window_set tier = {.at = {{STR("second"), WINDOW_BUCKET, 5, 10, 1000},
+                                                  {STR("minute"), WINDOW_SLIDING, 100, 100, 60000},
+                                                  {STR("eighths"), WINDOW_STRICT, 150, 150, 120000},
+                                                  {STR("fixed"), WINDOW_FIXED, 300, 300, 300000}},
+                                           .count = 4};
     struct limiter *limiter = limiter_new(10, &seed);
-    struct limit_policy policy = {&tier, {1, 2}};
+    struct limit_policy policy = {.windows = &tier, .key = {1, 2}};
     struct limit_time now = {1000000, INT64_C(1700000000000000)};
 
     (void)state;
@@ -172,13 +172,13 @@ static void who_obeys_retry_after_is_admitted(void **state)
 {
     static const struct hash_key seed = {{5, 6}};
     static const struct window_set tier = {
-        {{STR("second"), WINDOW_BUCKET, 7, 10, 1000},
-         {STR("minute"), WINDOW_SLIDING, 100, 100, 60000},
-         {STR("hour"), WINDOW_SLIDING, 777, 777, 3600000},
-         {STR("month"), WINDOW_CALENDAR, 90000, 90000, INT64_C(2678400000)}},
-        4};
+        .at = {{STR("second"), WINDOW_BUCKET, 7, 10, 1000},
+               {STR("minute"), WINDOW_SLIDING, 100, 100, 60000},
+               {STR("hour"), WINDOW_SLIDING, 777, 777, 3600000},
+               {STR("month"), WINDOW_CALENDAR, 90000, 90000, INT64_C(2678400000)}},
+        .count = 4};
     struct limiter *limiter = limiter_new(10, &seed);
-    struct limit_policy policy = {&tier, {1, 2}};
+    struct limit_policy policy = {.windows = &tier, .key = {1, 2}};
     struct limit_time now = {1000000, INT64_C(1700000000000000)};
     bool has_waited = false;
 

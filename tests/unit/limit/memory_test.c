@@ -10,6 +10,9 @@
 
 #include <cmocka.h>
 
+/* What a row of these tables leaves out is zero. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 static const struct hash_key seed = {{17, 42}};
 static const uint64_t S = 1000000;
 
@@ -386,8 +389,15 @@ static void a_reload_moves_the_bound(void **state)
     limiter_resize(limiter, 5000);
     for (uint64_t c = 3000; c < 6000; c++)
         assert_true(take(limiter, &free_tier, client(c), S, &got));
-    for (uint64_t c = 3000; c < 6000; c++)
-        assert_int_equal(left(limiter, &free_tier, client(c), S, "minute"), 99);
+    /* those that had to go are kept as upper bounds: few newcomers are taken for one of them */
+    uint64_t whole = 0;
+    for (uint64_t c = 3000; c < 6000; c++) {
+        uint64_t rest = left(limiter, &free_tier, client(c), S, "minute");
+
+        assert_in_range(rest, 98, 99);
+        whole += rest == 99;
+    }
+    assert_true(whole > 2900);
     limiter_free(&limiter);
 }
 
