@@ -111,6 +111,10 @@ void cache_entry_code(struct cache_entry *entry, enum codec_kind kind);
  * is never stored. */
 uint64_t cache_stamp(const struct cache *cache);
 
+/* Has a purge that may cover this key come after `stamp`? Patterns and tags count whatever they
+ * name: rather yes too often. */
+bool cache_is_purged_since(const struct cache *cache, const struct cache_key *key, uint64_t stamp);
+
 /* What is stored besides the answer itself. All slices copied. */
 struct cache_intent {
     const struct cache_key *key;
@@ -233,7 +237,7 @@ flight_followers(struct flight *flight); /* still waiting; those who read are fi
 
 /* ---- purge ---- */
 struct purge {
-    enum { PURGE_ALL, PURGE_URL, PURGE_GLOB, PURGE_TAG, PURGE_USER } kind;
+    enum purge_kind { PURGE_ALL, PURGE_URL, PURGE_GLOB, PURGE_TAG, PURGE_USER } kind;
     struct str text; /* url: "host/path?query" or "/path?query" (any host); glob on path (with the
                         query when it holds '?'; no leading '/': contains); tag; user */
     struct str host; /* empty: every host */

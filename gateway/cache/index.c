@@ -304,6 +304,26 @@ static struct cache_entry *find_variant(struct shard *shard, const struct cache_
     return entry;
 }
 
+/* One whose values are others, but which is in the language that this request wants most. */
+static struct cache_entry *find_language(struct shard *shard, const struct cache_key *key,
+                                         struct str names, struct str values)
+{
+    struct cache_entry *entry = NULL;
+
+    pthread_mutex_lock(&shard->lock);
+    if (shard->buckets > 0)
+        entry = *find_key(shard, key->hash, key->text);
+    while (entry != NULL &&
+           !(str_eq(entry->vary_names, names) &&
+             http_vary_language_fits(entry->vary_key, values,
+                                     http_fields_get(&entry->meta.fields, HTTP_CONTENT_LANGUAGE))))
+        entry = entry->older;
+    if (entry != NULL)
+        cache_entry_hold(entry);
+    pthread_mutex_unlock(&shard->lock);
+    return entry;
+}
+
 /* *newest is released; the one that fits comes back. */
 static struct cache_entry *select_variant(struct shard *shard, const struct cache_key *key,
                                           struct cache_entry **newest,
@@ -318,6 +338,8 @@ static struct cache_entry *select_variant(struct shard *shard, const struct cach
         entry = str_eq(buf_str(&values), (*newest)->vary_key)
                     ? cache_entry_hold(*newest)
                     : find_variant(shard, key, names, buf_str(&values));
+    if (entry == NULL && normalize && !values.is_broken)
+        entry = find_language(shard, key, names, buf_str(&values));
     buf_free(&values);
     cache_entry_release(newest);
     return entry;

@@ -29,6 +29,12 @@ bool purge_covers(const struct cache *cache, const struct cache_entry *entry)
     return false;
 }
 
+bool cache_is_purged_since(const struct cache *cache, const struct cache_key *key, uint64_t stamp)
+{
+    return atomic_load(&cache->url_slots[key->url_hash % URL_SLOTS]) > stamp ||
+           atomic_load(&cache->bans.newest) > stamp || atomic_load(&cache->newest_tag) > stamp;
+}
+
 /* ---- one purge on its way ---- */
 
 struct purging {
@@ -175,6 +181,8 @@ static void purge_tag(struct purging *p)
 {
     if (!p->what.dry_run)
         mark_raise(&p->cache->tag_slots[tag_hash_of(p->cache, p->what.text) % TAG_SLOTS], p->seq);
+    if (!p->what.dry_run)
+        mark_raise(&p->cache->newest_tag, p->seq);
     p->cell = cell_find(p->cache, p->what.text);
     if (p->cell == NULL)
         return;

@@ -48,6 +48,8 @@ enum http_lifetime_source {
     HTTP_LIFETIME_HEURISTIC,
     HTTP_LIFETIME_DEFAULT
 };
+/* Did the answer itself name it? */
+bool http_lifetime_is_explicit(enum http_lifetime_source source);
 /* What the operator set; contract §2 "Caching". -1: not set. */
 struct http_cache_policy {
     int64_t route_ttl_s;
@@ -123,6 +125,12 @@ struct str http_vary_names(const struct http_fields *answer, struct arena *arena
  * what is accepted or refused always stays in the key. */
 bool http_vary_key(struct buf *out, struct str names, const struct http_fields *request,
                    bool normalize, struct arena *arena);
+
+/* May a stored answer that was chosen by other values (`stored`, a key as above) answer a request
+ * whose key is `asked`, because it says that it is in the one language that this request likes
+ * best? All but Accept-Language must be equal, and `asked` made with `normalize`. Case of
+ * content_language does not matter; several languages never fit. */
+bool http_vary_language_fits(struct str stored, struct str asked, struct str content_language);
 
 /* ---- conditionals (RFC 9110 §13) ---- */
 struct http_validators {

@@ -219,7 +219,7 @@ static void judge_stale(const struct subject *s, struct http_verdict *verdict)
         unreachable_s > verdict->stale_if_error_s ? unreachable_s : verdict->stale_if_error_s;
 }
 
-static bool is_explicit(enum http_lifetime_source source)
+bool http_lifetime_is_explicit(enum http_lifetime_source source)
 {
     return source == HTTP_LIFETIME_TARGETED || source == HTTP_LIFETIME_S_MAXAGE ||
            source == HTTP_LIFETIME_MAX_AGE || source == HTTP_LIFETIME_EXPIRES;
@@ -272,7 +272,7 @@ static const char *refused_by_answer(const struct subject *s, const struct http_
     if (is_star)
         return "vary-star";
     if (http_fields_count_of(s->answer, HTTP_SET_COOKIE) > 0 &&
-        (!s->policy->store_set_cookie || !is_explicit(verdict->source)))
+        (!s->policy->store_set_cookie || !http_lifetime_is_explicit(verdict->source)))
         return "set-cookie";
     return NULL;
 }
@@ -284,7 +284,7 @@ static const char *refused_as_useless(const struct subject *s, const struct http
     bool may_serve_stale = !verdict->must_revalidate &&
                            (s->control.stale_while_revalidate > 0 || s->control.stale_if_error > 0);
 
-    if (s->own_words_only && !is_explicit(verdict->source))
+    if (s->own_words_only && !http_lifetime_is_explicit(verdict->source))
         return "cookie";
     if (verdict->has_validator)
         return NULL;

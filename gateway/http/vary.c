@@ -262,3 +262,54 @@ bool http_vary_key(struct buf *out, struct str names, const struct http_fields *
     }
     return !out->is_broken;
 }
+
+/* ---- by the language that came ---- */
+
+/* Cuts one name with its value off a key: value is empty when the field was absent, else mark,
+ * length and text. */
+static bool take_selecting(struct str *rest, struct str *name, struct str *value)
+{
+    size_t end = str_find(*rest, '\n'), at = 0, len = 0;
+
+    if (end == rest->len)
+        return false;
+    *name = str_at(rest->ptr, end);
+    *rest = str_from(*rest, end + 1);
+    if (rest->len > 0 && rest->ptr[0] != '\n') {
+        for (at = 1; at < rest->len && ascii_is_digit(rest->ptr[at]); at++)
+            len = len * 10 + (size_t)(rest->ptr[at] - '0');
+        at += 1 + len; /* the colon, the text */
+    }
+    if (at >= rest->len)
+        return false;
+    *value = str_at(rest->ptr, at);
+    *rest = str_from(*rest, at + 1);
+    return true;
+}
+
+/* The only member of the first group of preferences, which is not refused; else empty. */
+static struct str most_wanted(struct str value)
+{
+    struct str text = str_from(value, str_find(value, ':') + 1);
+    struct str first = str_at(text.ptr, str_find(text, ';'));
+    bool is_one = first.len > 0 && str_find(first, ',') == first.len && first.ptr[0] != '=';
+
+    return value.len > 0 && value.ptr[0] == '~' && is_one ? first : STR("");
+}
+
+bool http_vary_language_fits(struct str stored, struct str asked, struct str content_language)
+{
+    struct str stored_name, stored_value, name, value, wanted = STR("");
+
+    while (stored.len > 0 && asked.len > 0) {
+        if (!take_selecting(&stored, &stored_name, &stored_value) ||
+            !take_selecting(&asked, &name, &value) || !str_eq(stored_name, name))
+            return false;
+        if (str_eq(name, STR("accept-language")))
+            wanted = most_wanted(value);
+        else if (!str_eq(stored_value, value))
+            return false;
+    }
+    return stored.len == asked.len && wanted.len > 0 && !str_eq(wanted, STR("*")) &&
+           str_ieq(wanted, content_language);
+}

@@ -30,9 +30,13 @@ static void serve_entry(struct request *r, enum cache_status status)
 
 /* ---- invalidation ---- */
 
-static bool is_soft(const struct request *r)
+static void purge(struct request *r, enum purge_kind kind, struct str text, struct str host)
 {
-    return r->route->cache.soft_invalidation;
+    struct purge what = {
+        .kind = kind, .text = text, .host = host, .soft = r->route->cache.soft_invalidation};
+
+    cache_invalidate(r->context->shared->cache, &what);
+    r->fetch.purges++;
 }
 
 /* One URL of this host, in every variant and for every user: the path as it is matched, the query
@@ -44,10 +48,7 @@ static void invalidate_url(struct request *r, struct str path, struct str query)
     if (query.ptr != NULL)
         url = arena_printf(r->arena, "%.*s?%.*s", STR_ARG(path), STR_ARG(query));
     if (url.ptr != NULL)
-        cache_invalidate(r->context->shared->cache, &(struct purge){.kind = PURGE_URL,
-                                                                    .text = url,
-                                                                    .host = r->facts.host,
-                                                                    .soft = is_soft(r)});
+        purge(r, PURGE_URL, url, r->facts.host);
 }
 
 /* Location and Content-Location name what changed too, when they are of the same origin. */
@@ -85,8 +86,7 @@ static void invalidate_groups(struct request *r, const struct cache_key *key,
         struct str tag = cache_group_tag(key, groups.at[i].name, r->arena);
 
         if (tag.ptr != NULL)
-            cache_invalidate(r->context->shared->cache,
-                             &(struct purge){.kind = PURGE_TAG, .text = tag, .soft = is_soft(r)});
+            purge(r, PURGE_TAG, tag, STR_NONE);
     }
 }
 
@@ -105,9 +105,7 @@ static void invalidate(struct request *r, int status, const struct http_fields *
     invalidate_reference(r, http_fields_get(fields, HTTP_LOCATION));
     invalidate_reference(r, http_fields_get(fields, HTTP_CONTENT_LOCATION));
     for (uint32_t i = 0; i < globs->count; i++)
-        cache_invalidate(
-            r->context->shared->cache,
-            &(struct purge){.kind = PURGE_GLOB, .text = globs->at[i], .soft = is_soft(r)});
+        purge(r, PURGE_GLOB, globs->at[i], STR_NONE);
 }
 
 /* ---- judging ---- */
@@ -131,8 +129,9 @@ static void judge(struct request *r, int status, const struct http_fields *field
                   struct http_verdict *verdict)
 {
     struct http_cache_policy policy = lookup_policy(r, status);
+    struct str method = r->cache.is_posted ? STR("GET") : r->head.method;
 
-    http_judge_answer(r->head.method, &r->head.fields, status, fields, r->fetch.sent_wall_s,
+    http_judge_answer(method, &r->head.fields, status, fields, r->fetch.sent_wall_s,
                       loop_wall_us(r->context->loop) / 1000000, &policy, r->arena, verdict);
 }
 
@@ -203,9 +202,11 @@ static bool may_keep(struct request *r, int status, const struct http_fields *fi
     struct http_cache_tags tags;
 
     if (!r->cache.is_keyed || r->cache.status == CACHE_BYPASS ||
-        !str_eq(r->head.method, STR("GET")))
+        (!str_eq(r->head.method, STR("GET")) && !r->cache.is_posted))
         return false;
     judge(r, status, fields, verdict);
+    if (r->cache.is_posted && !http_lifetime_is_explicit(verdict->source))
+        return false;
     if (verdict->may_store && !http_cache_tags(fields, r->arena, &tags))
         *verdict = (struct http_verdict){.why = "tags"}; /* a purge could miss it */
     if (!verdict->may_store) {
@@ -276,8 +277,11 @@ void fetch_on_head(struct request *r, int status, const struct http_fields *fiel
                    const struct http_answer_facts *facts)
 {
     struct cache_entry *entry = r->cache.entry;
+    bool is_for_get = fetch_post_is_for_get(r, status, fields);
 
     invalidate(r, status, fields);
+    if (is_for_get)
+        fetch_post_take_place(r);
     if (r->fetch.is_answered)
         return; /* the client was refused meanwhile; the answer is thrown away */
     limit_settle_header(r, fields);

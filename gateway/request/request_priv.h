@@ -90,6 +90,7 @@ struct fetch {
     struct fill *fill;
     struct flight *lead;
     uint64_t started_us, stamp;
+    uint32_t purges; /* made by this request */
     int64_t sent_wall_s;
     bool is_on, is_done; /* started; ended */
     bool is_refresh;  /* of an entry that was served meanwhile: without a client from the start */
@@ -104,8 +105,9 @@ struct fetch {
 /* What is known of the cache's part. */
 struct lookup {
     enum cache_status status;
-    bool is_keyed; /* key is built: the answer may be stored */
-    bool is_alone; /* never collapse */
+    bool is_keyed;  /* key is built: the answer may be stored */
+    bool is_alone;  /* never collapse */
+    bool is_posted; /* a POST's answer, which a GET may have */
     bool vary_missed, collapsed, stored;
     bool validates; /* the fetch carries the entry's validators: a 304 speaks of the entry */
     struct cache_key key;
@@ -279,6 +281,10 @@ void fetch_on_head(struct request *r, int status, const struct http_fields *fiel
                    const struct http_answer_facts *facts);
 void fetch_on_failure(struct request *r);
 void fetch_close_flight(struct request *r, enum flight_outcome outcome, bool set_aside);
+
+/* fetch_post.c: before this request's own purges, and after them */
+bool fetch_post_is_for_get(struct request *r, int status, const struct http_fields *fields);
+void fetch_post_take_place(struct request *r);
 
 /* refresh.c */
 enum refresh { REFRESH_STARTED, REFRESH_BY_ANOTHER, REFRESH_NOT_NOW };

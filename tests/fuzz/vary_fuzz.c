@@ -58,6 +58,9 @@ static void check_pair(const struct http_fields *a, const struct http_fields *b,
         CHECK(has_a == has_b);
         CHECK(str_eq(bare(a, id, false), bare(b, id, false)));
     }
+    (void)http_vary_language_fits(bare(a, id, false), bare(b, id, false), STR("de"));
+    if (http_vary_language_fits(key_of(name, a, true), key_of(name, b, true), STR("de")))
+        CHECK(has_b && id == HTTP_ACCEPT_LANGUAGE);
     if (str_eq(key_of(name, a, true), key_of(name, b, true))) {
         CHECK(has_a == has_b);
         CHECK(names_are_in(bare(a, id, true), bare(b, id, true)));

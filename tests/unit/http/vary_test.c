@@ -141,6 +141,46 @@ static void requests_that_select_the_same(void **state)
     }
 }
 
+static const struct {
+    const char *name, *vary, *stored, *asked, *language;
+    bool want;
+} languages[] = {
+    {"first choice", "accept-language", "Accept-Language: en, de",
+     "Accept-Language: fr;q=0.5, de;q=1.0", "de", true},
+    {"case", "accept-language", "", "Accept-Language: DE", "De", true},
+    {"second choice", "accept-language", "", "Accept-Language: fr, de;q=0.5", "de", false},
+    {"two first choices", "accept-language", "", "Accept-Language: fr, de", "de", false},
+    {"refused", "accept-language", "", "Accept-Language: de;q=0", "de", false},
+    {"anything", "accept-language", "", "Accept-Language: *", "*", false},
+    {"a part of the name", "accept-language", "", "Accept-Language: de-AT", "de", false},
+    {"several languages", "accept-language", "", "Accept-Language: de", "de, en", false},
+    {"none said", "accept-language", "", "Accept-Language: de", "", false},
+    {"none asked", "accept-language", "Accept-Language: de", "", "de", false},
+    {"the others equal", "accept-language,foo", "Foo: 1", "Foo: 1\nAccept-Language: de", "de",
+     true},
+    {"another differs", "accept-language,foo", "Foo: 2", "Foo: 1\nAccept-Language: de", "de",
+     false},
+    {"another is absent", "accept-language,foo", "", "Foo: 1\nAccept-Language: de", "de", false},
+    {"an odd weight", "accept-language", "", "Accept-Language: de;q=7", "de", false},
+    {"other names", "foo", "Foo: 1", "Foo: 1", "de", false},
+};
+
+static void a_variant_in_the_wanted_language(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(languages); i++) {
+        struct str stored = key_of(languages[i].vary, languages[i].stored, true);
+        struct str asked = key_of(languages[i].vary, languages[i].asked, true);
+
+        if (http_vary_language_fits(stored, asked, str_of(languages[i].language)) !=
+            languages[i].want)
+            fail_msg("%s", languages[i].name);
+        if (http_vary_language_fits(stored, key_of(languages[i].vary, languages[i].asked, false),
+                                    str_of(languages[i].language)))
+            fail_msg("%s: without normalize", languages[i].name);
+    }
+}
+
 static void no_names_give_an_empty_key(void **state)
 {
     (void)state;
@@ -162,6 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_of_vary),
         cmocka_unit_test(requests_that_select_the_same),
+        cmocka_unit_test(a_variant_in_the_wanted_language),
         cmocka_unit_test(no_names_give_an_empty_key),
         cmocka_unit_test(a_full_buffer_fails),
     };
