@@ -7,7 +7,7 @@
 #define GATEWAY_ADMIN_PRIV_H
 #include "admin/admin.h"
 
-enum { ADMIN_MAX_PARAMETERS = 16 };
+enum { ADMIN_MAX_PARAMETERS = 16, ADMIN_MAX_SEGMENTS = 2 };
 
 /* growth.c: resident memory, sampled over a window. */
 enum { GROWTH_SAMPLES = 60, GROWTH_EVERY_US = 15 * 1000000 };
@@ -40,8 +40,8 @@ struct call {
     uint32_t parameter_count;
     struct parameter members[ADMIN_MAX_PARAMETERS]; /* of the body: its text, numbers as written */
     uint32_t member_count;
-    struct str segment; /* of the path, where the table says {…}; decoded */
-    struct str detail;  /* for the audit line: what came of it; arena */
+    struct str segment, second_segment; /* of the path, where the table says {…}; decoded */
+    struct str detail;                  /* for the audit line: what came of it; arena */
 };
 
 /* ---- routes.c ---- */
@@ -52,7 +52,7 @@ enum endpoint_access {
     ACCESS_TOKEN
 };
 struct endpoint {
-    const char *method, *path; /* a path ends in "{…}" where one segment is free */
+    const char *method, *path; /* a path holds "{…}" where one segment is free */
     endpoint_fn *fn;
     enum endpoint_access access;
     const char *op;         /* label of admin_requests_total */
@@ -104,6 +104,9 @@ enum severity { SEVERITY_NORMAL, SEVERITY_WARNING, SEVERITY_CRITICAL };
 /* Targets that may be tried, of all. */
 uint32_t healthy_targets(const struct admin *admin, const struct upstream_config *upstream);
 
+/* ---- upstreams.c ---- */
+const char *breaker_name(enum breaker_state state);
+
 /* ---- process.c ---- */
 struct process_memory {
     uint64_t rss_bytes, vms_bytes;
@@ -129,6 +132,6 @@ endpoint_fn get_cache_stats, get_cache_entries, get_cache_entry;
 endpoint_fn delete_cache, delete_cache_user, delete_cache_endpoint, post_cache_invalidate;
 endpoint_fn get_rate_limit_status, get_rate_limit_top, delete_rate_limit_client,
     put_rate_limit_client, get_usage;
-endpoint_fn get_upstreams, get_explain, get_config, post_config_reload;
+endpoint_fn get_upstreams, put_upstream_target, get_explain, get_config, post_config_reload;
 
 #endif

@@ -149,6 +149,34 @@ static enum severity write_dependencies(struct call *call, struct buf *out)
     return worst;
 }
 
+static enum severity write_breakers(struct call *call, struct buf *out)
+{
+    static const enum severity severities[] = {[BREAKER_CLOSED] = SEVERITY_NORMAL,
+                                               [BREAKER_HALF_OPEN] = SEVERITY_WARNING,
+                                               [BREAKER_OPEN] = SEVERITY_CRITICAL};
+    enum severity worst = SEVERITY_NORMAL;
+
+    buf_add_str(out, STR("\"circuit_breakers\":{\"upstreams\":{"));
+    for (uint32_t i = 0; i < call->config->upstream_count; i++) {
+        const struct upstream_config *upstream = &call->config->upstreams[i];
+        struct upstream_status status;
+
+        upstreams_upstream_status(call->admin->shared->upstreams, upstream,
+                                  loop_now_us(call->admin->loop), &status);
+        worst = worse(worst, severities[status.breaker]);
+        if (i > 0)
+            buf_add_char(out, ',');
+        buf_add_json(out, upstream->name);
+        buf_addf(out,
+                 ":{\"state\":\"%s\",\"opened\":%" PRIu64
+                 ",\"open_for_seconds\":%.3f,\"severity\":\"%s\"}",
+                 breaker_name(status.breaker), status.breaker_opened,
+                 (double)status.breaker_open_us / 1e6, severity_name(severities[status.breaker]));
+    }
+    buf_addf(out, "},\"severity\":\"%s\"}", severity_name(worst));
+    return worst;
+}
+
 void get_system_health(struct call *call)
 {
     struct buf *out = &call->question->text;
@@ -160,10 +188,9 @@ void get_system_health(struct call *call)
     worst = worse(worst, write_memory(call, out));
     buf_add_char(out, ',');
     worst = worse(worst, write_dependencies(call, out));
-    /* an upstream is kept away from by ejecting its targets, which stand under dependencies */
-    buf_addf(out,
-             ",\"circuit_breakers\":{\"upstreams\":{},\"severity\":\"normal\"},\"draining\":%s"
-             ",\"status\":\"%s\"}",
+    buf_add_char(out, ',');
+    worst = worse(worst, write_breakers(call, out));
+    buf_addf(out, ",\"draining\":%s,\"status\":\"%s\"}",
              call->admin->shared->is_draining ? "true" : "false", severity_name(worst));
     answer_json(call, 200);
 }

@@ -44,6 +44,24 @@ static void collect_limiter(const struct admin *admin, struct sheet *sheet)
     raise_to(metrics_cell(sheet, M_RATE_LIMIT_EVICTED), counts.evicted_idle + counts.evicted_busy);
 }
 
+static void collect_upstream(const struct admin *admin, struct sheet *sheet,
+                             const struct upstream_config *upstream)
+{
+    const struct str *name = &upstream->name;
+    struct upstream_status status;
+
+    upstreams_upstream_status(admin->shared->upstreams, upstream, loop_now_us(admin->loop),
+                              &status);
+    cell_gauge_set(metrics_series(sheet, M_BREAKER_STATE, 1, name), (double)status.breaker);
+    cell_gauge_set(metrics_series(sheet, M_UPSTREAM_QUEUED, 1, name), (double)status.queued);
+    raise_to(metrics_series(sheet, M_BREAKER_OPENED, 1, name), status.breaker_opened);
+    raise_to(metrics_series(sheet, M_UPSTREAM_EJECTIONS, 1, name), status.ejected);
+    if (upstream->hedge)
+        raise_to(metrics_series(sheet, M_UPSTREAM_HEDGES, 1, name), status.hedged);
+    if (upstream->adaptive)
+        cell_gauge_set(metrics_series(sheet, M_UPSTREAM_LIMIT, 1, name), (double)status.limit);
+}
+
 static void collect_upstreams(const struct admin *admin, struct sheet *sheet)
 {
     const struct config *config = admin->rules != NULL ? request_rules_config(admin->rules) : NULL;
@@ -58,6 +76,7 @@ static void collect_upstreams(const struct admin *admin, struct sheet *sheet)
         label = str_at(text, label.len + (name.len < room ? name.len : room));
         cell_gauge_set(metrics_series(sheet, M_DEPENDENCY_HEALTH, 1, &label),
                        healthy_targets(admin, &config->upstreams[i]) > 0 ? 1 : 0);
+        collect_upstream(admin, sheet, &config->upstreams[i]);
     }
 }
 

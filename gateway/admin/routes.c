@@ -30,25 +30,37 @@ static const struct endpoint endpoints[] = {
     {"GET",    "/system/usage",                   get_usage,                ACCESS_TOKEN,   "usage",             "client from to format"},
     {"GET",    "/system/upstreams",               get_upstreams,            ACCESS_TOKEN,   "upstreams",         ""},
     {"GET",    "/system/explain/{request_id}",    get_explain,              ACCESS_TOKEN,   "explain",           ""},
+    {"PUT",    "/system/upstreams/{name}/targets/{n}", put_upstream_target, ACCESS_TOKEN,   "upstream_target",   "", "state"},
     {"GET",    "/system/config",                  get_config,               ACCESS_TOKEN,   "config",            ""},
     {"POST",   "/system/config/reload",           post_config_reload,       ACCESS_TOKEN,   "config_reload",     ""},
 };
 /* clang-format on */
 #pragma GCC diagnostic pop
 
-/* *segment: what stands for "{…}", as it came. */
-static bool path_fits(const char *pattern, struct str path, struct str *segment)
+/* segments: what stands for each "{…}", as it came; ptr NULL where there is none. */
+static bool path_fits(const char *pattern, struct str path, struct str segments[ADMIN_MAX_SEGMENTS])
 {
-    struct str fixed = str_of(pattern);
-    size_t brace = str_find(fixed, '{');
+    struct str rest = str_of(pattern);
+    uint32_t count = 0;
 
-    *segment = STR_NONE;
-    if (brace == fixed.len)
-        return str_eq(fixed, path);
-    if (!str_starts(path, str_at(pattern, brace)))
-        return false;
-    *segment = str_from(path, brace);
-    return segment->len > 0 && str_find(*segment, '/') == segment->len;
+    for (size_t i = 0; i < ADMIN_MAX_SEGMENTS; i++)
+        segments[i] = STR_NONE;
+    for (;;) {
+        size_t brace = str_find(rest, '{'), end;
+
+        if (brace == rest.len)
+            return str_eq(rest, path);
+        if (!str_starts(path, str_at(rest.ptr, brace)))
+            return false;
+        path = str_from(path, brace);
+        end = str_find(path, '/');
+        if (end == 0)
+            return false;
+        CHECK(count < ADMIN_MAX_SEGMENTS); /* the table is ours */
+        segments[count++] = str_at(path.ptr, end);
+        path = str_from(path, end);
+        rest = str_from(rest, str_find(rest, '}') + 1);
+    }
 }
 
 static bool method_fits(const struct endpoint *endpoint, struct str method)
@@ -65,38 +77,44 @@ bool routes_fits_method(const struct call *call)
 
 void routes_find_endpoint(struct call *call)
 {
-    struct str segment;
+    struct str segments[ADMIN_MAX_SEGMENTS];
 
     for (size_t i = 0; i < COUNT_OF(endpoints); i++) {
-        if (!path_fits(endpoints[i].path, call->question->path, &segment))
+        if (!path_fits(endpoints[i].path, call->question->path, segments))
             continue;
         call->endpoint = &endpoints[i];
-        call->segment = segment;
+        call->segment = segments[0];
+        call->second_segment = segments[1];
         if (routes_fits_method(call))
             return;
     }
 }
 
+static bool read_segment(struct call *call, struct str *segment)
+{
+    if (segment->ptr == NULL)
+        return true;
+    *segment = percent_decoded(*segment, call->question->arena);
+    if (segment->ptr != NULL)
+        return true;
+    answer_refusal(call, 400, "A part of the path is not sound.");
+    return false;
+}
+
 bool routes_read_segment(struct call *call)
 {
-    if (call->segment.ptr == NULL)
-        return true;
-    call->segment = percent_decoded(call->segment, call->question->arena);
-    if (call->segment.ptr != NULL)
-        return true;
-    answer_refusal(call, 400, "The last part of the path is not sound.");
-    return false;
+    return read_segment(call, &call->segment) && read_segment(call, &call->second_segment);
 }
 
 struct str routes_allowed(const struct call *call)
 {
     struct arena *arena = call->question->arena;
-    struct str allowed = STR_NONE, segment;
+    struct str allowed = STR_NONE, segments[ADMIN_MAX_SEGMENTS];
 
     for (size_t i = 0; i < COUNT_OF(endpoints); i++) {
         const char *method = endpoints[i].method;
 
-        if (!path_fits(endpoints[i].path, call->question->path, &segment))
+        if (!path_fits(endpoints[i].path, call->question->path, segments))
             continue;
         allowed = arena_printf(arena, "%.*s%s%s%s", STR_ARG(allowed), allowed.len > 0 ? ", " : "",
                                method, strcmp(method, "GET") == 0 ? ", HEAD" : "");

@@ -137,14 +137,17 @@ struct cache_config {
 };
 
 /* ---- upstreams ---- */
-enum balance_kind { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST };
+enum balance_kind { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST, BALANCE_P2C_EWMA, BALANCE_HASH };
+enum hash_kind { HASH_CLIENT, HASH_PATH, HASH_HEADER, HASH_COOKIE };
 struct target_config {
     struct str url; /* as written: scheme://host[:port] */
     bool is_https;
     struct str host; /* name or address, brackets kept for IPv6 */
     uint16_t port;
     uint32_t weight; /* >= 1 */
+    bool is_backup;  /* only while the others cannot */
 };
+#define CONFIG_MAX_STATUSES 16
 /* what a retry may answer to, as bits */
 enum {
     RETRY_CONNECT = 1,
@@ -155,6 +158,7 @@ enum {
     RETRY_503 = 32,
     RETRY_504 = 64
 };
+enum health_type { HEALTH_HTTP, HEALTH_TCP };
 enum host_kind { HOST_CLIENT, HOST_TARGET, HOST_NAME };
 struct upstream_config {
     struct str name;
@@ -165,6 +169,8 @@ struct upstream_config {
     enum host_kind host;
     struct str host_name; /* for HOST_NAME */
     enum balance_kind balance;
+    enum hash_kind hash_on;
+    struct str hash_name; /* of the header or cookie */
     int64_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms, timeout_ms;
     uint32_t keepalive;
     struct {
@@ -178,6 +184,26 @@ struct upstream_config {
         int64_t eject_for_ms;
         double max;
     } ejection;
+    struct {
+        uint32_t failures; /* 0: off */
+        double ratio;
+        int64_t window_ms, open_for_ms;
+        uint32_t half_open; /* trials at a time, and successes that close it */
+    } breaker;
+    struct {
+        bool is_on;    /* absent: no active checks */
+        uint32_t type; /* enum health_type */
+        struct str path;
+        int64_t interval_ms, timeout_ms;
+        uint32_t healthy, unhealthy; /* in a row */
+        int expect[CONFIG_MAX_STATUSES];
+        uint32_t expect_count;
+    } health;
+    uint32_t max_requests; /* concurrent, each target, whole process */
+    uint32_t queue;        /* that may wait for one, whole process */
+    int64_t queue_timeout_ms;
+    int64_t slow_start_ms, dns_ttl_ms; /* slow_start 0: none */
+    bool hedge, adaptive;
     struct {
         struct str ca; /* empty: the system's */
         bool verify;
@@ -224,6 +250,7 @@ struct route_config {
         struct str_list query_names, query_ignore, key_headers; /* query_ignore are globs */
     } cache;
     struct str_list invalidates; /* path globs */
+    bool is_critical;            /* never shed for others' sake */
 };
 
 struct log_config {

@@ -149,6 +149,8 @@ extern const struct kind kind_window, kind_burst, kind_windows, kind_concurrent;
 /* kinds_once.c, kinds_route.c: forms that one setting has */
 extern const struct kind kind_workers, kind_store, kind_sources, kind_expires, kind_negative,
     kind_host, kind_retry_on;
+/* kinds_upstream.c */
+extern const struct kind kind_hash_on;
 extern const struct kind kind_reference, kind_per_user, kind_query, kind_scope;
 
 extern const struct section root_section, server_section, admin_section, store_section,

@@ -160,6 +160,8 @@ static const struct field route_fields[] = {
     FIELD_NESTED("cache", route_cache_section, "absent: never cached"),
     FIELD_WITH(path_rule, "invalidates", kind_texts, R, invalidates, "", 0, 0,
                "paths whose entries a successful unsafe request drops"),
+    FIELD("critical", kind_bool, R, is_critical, "false", 0, 0,
+          "never turned away by an adaptive upstream for the sake of others"),
 };
 #undef R
 

@@ -11,6 +11,8 @@ static const struct field target_fields[] = {
           "http://HOST[:PORT] or https://HOST[:PORT]"),
     FIELD("weight", kind_count, struct target_config, weight, "1", 1, 1000,
           "share of the requests, against the other targets"),
+    FIELD("backup", kind_bool, struct target_config, is_backup, "false", 0, 0,
+          "asked only while no other target can be"),
 };
 
 static void target_finish(struct reader *reader, const struct node *node, void *base)
@@ -25,7 +27,9 @@ static const struct section target_section = {SECTION(target_fields, sizeof(stru
 
 static bool target_is_short(const void *element)
 {
-    return ((const struct target_config *)element)->weight == 1;
+    const struct target_config *target = element;
+
+    return target->weight == 1 && !target->is_backup;
 }
 
 static const struct collection target_list = {.section = &target_section,
@@ -55,6 +59,20 @@ static const struct field ejection_fields[] = {
 };
 static const struct section ejection_section = {SECTION(ejection_fields, 0)};
 
+static const struct field breaker_fields[] = {
+    FIELD("failures", kind_count, U, breaker.failures, "20", 0, 1000000,
+          "failed exchanges in the window that may open it; 0: off"),
+    FIELD("ratio", kind_share, U, breaker.ratio, "0.5", 0, 1,
+          "least share of all exchanges that they must be"),
+    FIELD("window", kind_duration, U, breaker.window_ms, "10s", 100, HOURS(1),
+          "how long an exchange is remembered"),
+    FIELD("open_for", kind_duration, U, breaker.open_for_ms, "5s", 10, HOURS(24),
+          "how long nothing is sent before it is tried again"),
+    FIELD("half_open", kind_count, U, breaker.half_open, "1", 1, 1000,
+          "trials at a time then, and successes that close it"),
+};
+static const struct section breaker_section = {SECTION(breaker_fields, 0)};
+
 static const struct field tls_fields[] = {
     FIELD("ca", kind_text, U, tls.ca, "", 0, 0,
           "PEM file of trusted authorities; empty: the system's"),
@@ -62,7 +80,7 @@ static const struct field tls_fields[] = {
 };
 static const struct section tls_section = {SECTION(tls_fields, 0)};
 
-static const struct words balances = {{"round_robin", "least_request"}};
+static const struct words balances = {{"round_robin", "least_request", "p2c_ewma", "hash"}};
 
 static const struct field upstream_fields[] = {
     FIELD_WITH(target_list, "targets", kind_eithers, U, targets, NULL, 0, 0,
@@ -72,7 +90,9 @@ static const struct field upstream_fields[] = {
     FIELD("host", kind_host, U, host, "client", 0, 0,
           "Host that is sent: client, target or a name"),
     FIELD_WITH(balances, "balance", kind_choice, U, balance, "least_request", 0, 0,
-               "how a target is chosen"),
+               "how a target is chosen: in turn, the least busy, the quicker of two, or by a key"),
+    FIELD("hash_on", kind_hash_on, U, hash_on, "client", 0, 0,
+          "the key of hash: client, path, header:NAME or cookie:NAME (without it: client)"),
     FIELD("connect_timeout", kind_duration, U, connect_timeout_ms, "1s", 1, MINUTES(10),
           "longest wait for a connection"),
     FIELD("first_byte_timeout", kind_duration, U, first_byte_timeout_ms, "15s", 1, HOURS(1),
@@ -85,6 +105,19 @@ static const struct field upstream_fields[] = {
           "idle connections kept, per worker and target"),
     FIELD_NESTED("retry", retry_section, "when a request is sent again"),
     FIELD_NESTED("ejection", ejection_section, "when a failing target is left out"),
+    FIELD_NESTED("breaker", breaker_section, "when the upstream as a whole is left alone"),
+    FIELD("max_requests", kind_count, U, max_requests, "1000", 1, 1000000,
+          "at a time, each target, all workers together; more wait in the queue"),
+    FIELD("queue", kind_count, U, queue, "0", 0, 1000000,
+          "requests that may wait for a target; more: 503"),
+    FIELD("queue_timeout", kind_duration, U, queue_timeout_ms, "1s", 1, HOURS(1),
+          "longest wait in the queue; then 503"),
+    FIELD("slow_start", kind_duration, U, slow_start_ms, "0s", 0, HOURS(1),
+          "a target that returns gets its share little by little over this; 0: at once"),
+    FIELD("hedge", kind_bool, U, hedge, "false", 0, 0,
+          "a GET that waits longer than 95 of 100 is sent to a second target too"),
+    FIELD("adaptive", kind_bool, U, adaptive, "false", 0, 0,
+          "requests at a time follow the latency; over that, low tiers are turned away first"),
     FIELD_NESTED("tls", tls_section, "for https targets"),
 };
 #undef U

@@ -43,6 +43,12 @@ enum metric_id {
     M_UPSTREAM_DURATION,    /* upstream_duration_seconds{upstream} histogram */
     M_UPSTREAM_RETRIES,     /* upstream_retries_total{upstream} */
     M_UPSTREAM_CONNECTIONS, /* upstream_connections{upstream,state} gauge */
+    M_UPSTREAM_EJECTIONS,   /* upstream_ejections_total{upstream} */
+    M_UPSTREAM_HEDGES,      /* upstream_hedges_total{upstream} */
+    M_UPSTREAM_QUEUED,      /* upstream_queued{upstream} gauge */
+    M_UPSTREAM_LIMIT,       /* upstream_adaptive_limit{upstream} gauge */
+    M_BREAKER_STATE,        /* circuit_breaker_state{upstream} gauge */
+    M_BREAKER_OPENED,       /* circuit_breaker_opened_total{upstream} */
     M_DEPENDENCY_HEALTH,    /* dependency_health_status{dependency} gauge */
     M_AUTH,                 /* auth_total{method,result} */
     M_LOOP_LAG,             /* backpressure_event_loop_lag_seconds{worker} gauge */

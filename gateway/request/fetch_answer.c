@@ -300,6 +300,22 @@ void fetch_on_head(struct request *r, int status, const struct http_fields *fiel
     pass_on(r, status, fields, facts);
 }
 
+static const char *what_happened(enum upstream_kind kind)
+{
+    if (kind == UPSTREAM_NO_TARGET)
+        return "can be tried now";
+    if (kind == UPSTREAM_BREAKER)
+        return "failed too often and is left alone for a while";
+    switch (upstream_kind_status(kind)) {
+    case 503:
+        return "has all the requests that it can bear";
+    case 504:
+        return "took too long";
+    default:
+        return "could not be reached or broke off";
+    }
+}
+
 void fetch_on_failure(struct request *r)
 {
     int status = upstream_kind_status(r->fetch.kind);
@@ -319,15 +335,14 @@ void fetch_on_failure(struct request *r)
     }
     if (r->is_finished || r->fetch.is_answered)
         return;
-    message = arena_printf(r->arena, "%s \"%.*s\" %s.",
-                           status == 503 ? "No target of upstream" : "Upstream",
-                           STR_ARG(r->route->upstream->name),
-                           status == 503   ? "can be tried now"
-                           : status == 504 ? "took too long"
-                                           : "could not be reached or broke off");
+    message =
+        arena_printf(r->arena, "%s \"%.*s\" %s.",
+                     r->fetch.kind == UPSTREAM_NO_TARGET ? "No target of upstream" : "Upstream",
+                     STR_ARG(r->route->upstream->name), what_happened(r->fetch.kind));
     (void)reply_problem(r, status, upstream_kind_name(r->fetch.kind), message.ptr, STR_NONE);
     if (status == 503)
-        (void)reply_field(r, HTTP_RETRY_AFTER, STR("1"));
+        (void)reply_field(r, HTTP_RETRY_AFTER,
+                          reply_number(r, r->fetch.retry_after_s > 0 ? r->fetch.retry_after_s : 1));
     answered(r);
 }
 

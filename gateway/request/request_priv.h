@@ -99,6 +99,7 @@ struct fetch {
     uint32_t attempts;
     uint64_t first_byte_us;
     enum upstream_kind kind;
+    uint32_t retry_after_s;
     const char *reason;
 };
 

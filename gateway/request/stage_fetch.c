@@ -5,6 +5,8 @@
  * the last reference. Worker's thread; callbacks come from the loop. */
 #include "request/request_priv.h"
 
+#include <math.h>
+
 static const struct upstream_handler handler;
 
 /* ---- the body on its way up ---- */
@@ -44,6 +46,7 @@ static void note_result(struct request *r, const struct upstream_result *result)
     r->fetch.attempts = result->attempts;
     r->fetch.first_byte_us = result->first_byte_us;
     r->fetch.kind = result->kind;
+    r->fetch.retry_after_s = result->retry_after_s;
     r->fetch.reason = result->reason;
 }
 
@@ -107,13 +110,30 @@ static void on_trailers(void *arg, const struct http_fields *fields)
         fill_trailers(r->fetch.fill, fields);
 }
 
+/* Who was turned away without being tried, and why. */
+static void count_shed(struct request *r)
+{
+    struct str cause = STR_NONE;
+
+    if (r->fetch.kind == UPSTREAM_OVERLOAD)
+        cause = STR("max_requests");
+    else if (r->fetch.kind == UPSTREAM_SHED)
+        cause = STR("adaptive");
+    else if (r->fetch.kind == UPSTREAM_BREAKER)
+        cause = STR("breaker");
+    if (cause.ptr != NULL)
+        count_series(r->context, M_SHED, 1, &cause);
+}
+
 static void count_end(struct request *r)
 {
     struct str upstream = r->route->upstream->name;
     struct str values[] = {upstream, str_of(upstream_kind_name(r->fetch.kind))};
 
-    if (r->fetch.kind != UPSTREAM_OK)
-        count_series(r->context, M_UPSTREAM_ERRORS, COUNT_OF(values), values);
+    if (r->fetch.kind == UPSTREAM_OK)
+        return;
+    count_series(r->context, M_UPSTREAM_ERRORS, COUNT_OF(values), values);
+    count_shed(r);
 }
 
 static void on_done(void *arg, const struct upstream_result *result)
@@ -233,6 +253,84 @@ static enum client_body body_kind(const struct request *r)
     return CLIENT_BODY_SIZED;
 }
 
+/* ---- for whom ---- */
+
+/* A cookie's value, or nothing (RFC 6265 §4.2.1). */
+static struct str cookie_value(const struct http_fields *fields, struct str name)
+{
+    for (uint32_t i = 0; i < fields->count; i++) {
+        struct str rest = fields->at[i].value;
+
+        if (fields->at[i].id != HTTP_COOKIE)
+            continue;
+        while (rest.len > 0) {
+            size_t end = str_find(rest, ';');
+            struct str pair = str_trim(str_at(rest.ptr, end));
+
+            if (pair.len > name.len && str_starts(pair, name) && pair.ptr[name.len] == '=')
+                return str_from(pair, name.len + 1);
+            rest = str_from(rest, end < rest.len ? end + 1 : rest.len);
+        }
+    }
+    return STR_NONE;
+}
+
+/* Where the header or cookie is missing, the client decides. */
+static struct str hash_key(const struct request *r)
+{
+    const struct upstream_config *upstream = r->route->upstream;
+    struct str key = STR_NONE;
+
+    if (upstream->balance != BALANCE_HASH)
+        return key;
+    switch (upstream->hash_on) {
+    case HASH_CLIENT:
+        break;
+    case HASH_PATH:
+        return r->path;
+    case HASH_HEADER:
+        key = http_fields_find(&r->head.fields, upstream->hash_name);
+        break;
+    case HASH_COOKIE:
+        key = cookie_value(&r->head.fields, upstream->hash_name);
+        break;
+    }
+    return key.len > 0 ? key : r->who.caller.id;
+}
+
+/* Requests a second over the longest window; a tier without windows is the most generous. */
+static double generosity(const struct tier_config *tier)
+{
+    const struct window_config *longest = NULL;
+
+    for (uint32_t i = 0; i < tier->windows.count; i++)
+        if (longest == NULL || tier->windows.at[i].period_ms > longest->period_ms)
+            longest = &tier->windows.at[i];
+    return longest == NULL ? HUGE_VAL : (double)longest->limit / (double)longest->period_ms;
+}
+
+/* How much of an adaptive upstream's limit may be in use for this caller: the least generous tier
+ * is turned away at LEAST_SHARE, the most generous at all of it. */
+#define LEAST_SHARE 0.7
+#define CRITICAL    2.0
+static double share_of_limit(const struct request *r)
+{
+    const struct config *config = r->config;
+    const struct tier_config *tier = r->who.caller.tier;
+    uint32_t below = 0;
+
+    if (!r->route->upstream->adaptive)
+        return 1;
+    if (r->route->is_critical)
+        return CRITICAL;
+    if (tier == NULL || config->tier_count < 2)
+        return 1;
+    for (uint32_t i = 0; i < config->tier_count; i++)
+        if (generosity(&config->tiers[i]) < generosity(tier))
+            below++;
+    return LEAST_SHARE + (1 - LEAST_SHARE) * (double)below / (double)(config->tier_count - 1);
+}
+
 bool fetch_start(struct request *r)
 {
     const struct upstream_config *upstream = r->route->upstream;
@@ -251,6 +349,8 @@ bool fetch_start(struct request *r)
         .body_length = r->facts.content_length,
         .timeout_ms = r->route->timeout_ms >= 0 ? r->route->timeout_ms : upstream->timeout_ms,
         .has_idempotency_key = http_fields_count_of(&r->head.fields, HTTP_IDEMPOTENCY_KEY) > 0,
+        .hash_key = hash_key(r),
+        .share = share_of_limit(r),
     };
     r->body.discards = r->facts.has_body && request.body == CLIENT_BODY_NONE;
     r->fetch.started_us = loop_now_us(r->context->loop);

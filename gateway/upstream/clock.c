@@ -28,17 +28,18 @@ static uint64_t now_us(const struct upstream_exchange *exchange)
 /* When the present wait becomes too long; UINT64_MAX: there is none. */
 static uint64_t phase_ends(const struct upstream_exchange *exchange)
 {
+    const struct attempt *main = exchange->main;
     int64_t first_byte_ms = exchange->upstream->first_byte_timeout_ms;
     struct client_times times;
     uint64_t since_us;
 
-    if (exchange->current == NULL)
+    if (main->current == NULL)
         return UINT64_MAX;
     if (exchange->has_head) {
         since_us = exchange->waits_for_reader ? now_us(exchange) : exchange->active_us;
         return exchange->idle_us == 0 ? UINT64_MAX : since_us + exchange->idle_us;
     }
-    times = client_exchange_times(exchange->current);
+    times = client_exchange_times(main->current);
     if (times.connected_us == 0 || exchange->waits_for_body)
         return later(now_us(exchange), first_byte_ms);
     since_us = times.sent_us > times.connected_us ? times.sent_us : times.connected_us;
@@ -62,14 +63,15 @@ static void on_clock(void *arg)
     /* into the place that it just left, before anything else takes that */
     CHECK(deadline_set(exchange->pool->loop, &exchange->clock, now + LOOK_AT_LEAST_EVERY_US));
     if (exchange->total_at_us <= now) {
-        try_end(exchange, UPSTREAM_TOTAL_TIMEOUT, "timeout");
+        attempt_drop(attempt_other(exchange->main)); /* there is no time for either */
+        try_end(exchange->main, UPSTREAM_TOTAL_TIMEOUT, "timeout");
         return;
     }
     if (phase_ends(exchange) <= now) {
         if (exchange->has_head)
-            try_end(exchange, UPSTREAM_IDLE_TIMEOUT, "idle_timeout");
+            try_end(exchange->main, UPSTREAM_IDLE_TIMEOUT, "idle_timeout");
         else
-            try_end(exchange, UPSTREAM_FIRST_BYTE_TIMEOUT, "first_byte_timeout");
+            try_end(exchange->main, UPSTREAM_FIRST_BYTE_TIMEOUT, "first_byte_timeout");
         return;
     }
     clock_look(exchange);
@@ -98,6 +100,7 @@ void clock_stop(struct upstream_exchange *exchange)
 {
     deadline_clear(exchange->pool->loop, &exchange->clock);
     deadline_clear(exchange->pool->loop, &exchange->backoff);
+    deadline_clear(exchange->pool->loop, &exchange->hedge);
 }
 
 void upstream_is_stream(struct upstream_exchange *exchange, int64_t idle_timeout_ms)

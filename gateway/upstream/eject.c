@@ -37,18 +37,25 @@ void eject_note_success(struct target *target)
         atomic_store_explicit(&target->consecutive, 0, memory_order_relaxed);
 }
 
-static uint32_t count_ejected(struct target *const *targets, uint32_t count, uint64_t now_us)
+/* One more may be: a share of all at most, and another must stand. */
+static bool may_eject(const struct upstream_config *config, const struct members *members,
+                      const struct target *target, uint64_t now_us)
 {
-    uint32_t ejected = 0;
+    uint32_t ejected = 0, standing = 0;
 
-    for (uint32_t i = 0; i < count; i++)
-        if (target_is_ejected(targets[i], now_us))
+    for (uint32_t i = 0; i < members->count; i++) {
+        const struct target *other = members->targets[i];
+
+        if (target_is_ejected(other, now_us))
             ejected++;
-    return ejected;
+        else if (other != target && target_is_usable(other))
+            standing++;
+    }
+    return standing > 0 && ejected < eject_most(config->ejection.max, members->count);
 }
 
 void eject_note_failure(struct upstreams *upstreams, const struct upstream_config *config,
-                        struct target *const *targets, struct target *target, uint64_t now_us)
+                        const struct members *members, struct target *target, uint64_t now_us)
 {
     uint32_t failures =
         atomic_fetch_add_explicit(&target->consecutive, 1, memory_order_relaxed) + 1;
@@ -59,15 +66,15 @@ void eject_note_failure(struct upstreams *upstreams, const struct upstream_confi
         return;
     until_us = now_us + (uint64_t)config->ejection.eject_for_ms * 1000;
     pthread_mutex_lock(&upstreams->lock);
-    if (!target_is_ejected(target, now_us) &&
-        count_ejected(targets, config->target_count, now_us) <
-            eject_most(config->ejection.max, config->target_count)) {
+    if (!target_is_ejected(target, now_us) && may_eject(config, members, target, now_us)) {
         atomic_store_explicit(&target->ejected_until_us, until_us, memory_order_relaxed);
         atomic_store_explicit(&target->consecutive, 0, memory_order_relaxed);
-        log_line(
-            LOG_WARN,
-            "upstream %.*s: target %.*s is ejected for %" PRId64 " ms after %" PRIu32 " failures",
-            STR_ARG(config->name), STR_ARG(target->url), config->ejection.eject_for_ms, failures);
+        atomic_fetch_add_explicit(&members->group->ejected, 1, memory_order_relaxed);
+        log_line(LOG_WARN,
+                 "upstream %.*s: target %.*s%s%.*s is ejected for %" PRId64 " ms after %" PRIu32
+                 " failures",
+                 STR_ARG(config->name), STR_ARG(target->url), target->address.len > 0 ? " at " : "",
+                 STR_ARG(target->address), config->ejection.eject_for_ms, failures);
     } else { /* it goes on being tried, but nobody should count on it */
         atomic_store_explicit(&target->failing_until_us, until_us, memory_order_relaxed);
     }

@@ -67,7 +67,9 @@ void pool_free_exchanges(struct upstream_pool *pool)
         CHECK(pool->all != exchange);
         if (!exchange->is_ended) {
             clock_stop(exchange);
-            client_cancel(&exchange->current);
+            queue_leave(exchange);
+            attempt_drop(&exchange->attempts[0]);
+            attempt_drop(&exchange->attempts[1]);
             exchange_free(exchange);
         } else { /* the loop holds it until the turn ends */
             exchange->end.fn = free_at_turn_end;
@@ -81,11 +83,23 @@ void pool_free_exchanges(struct upstream_pool *pool)
     }
 }
 
-void exchange_leave_target(struct upstream_exchange *exchange)
+void attempt_drop(struct attempt *attempt)
 {
-    if (exchange->target != NULL)
-        atomic_fetch_sub_explicit(&exchange->target->in_flight, 1, memory_order_relaxed);
-    exchange->target = NULL;
+    client_cancel(&attempt->current);
+    if (attempt->target == NULL)
+        return;
+    atomic_fetch_sub_explicit(&attempt->target->in_flight, 1, memory_order_relaxed);
+    attempt->target = NULL;
+    queue_note_room(attempt->exchange->pool);
+}
+
+void exchange_tell_breaker(struct upstream_exchange *exchange, bool has_failed)
+{
+    if (exchange->is_judged)
+        return;
+    exchange->is_judged = true;
+    breaker_note(&exchange->group->breaker, exchange->upstream, exchange->is_trial, has_failed,
+                 now_us(exchange));
 }
 
 /* Silent from here on. */
@@ -93,8 +107,11 @@ static void retire(struct upstream_exchange *exchange)
 {
     exchange->is_ended = true;
     clock_stop(exchange);
-    client_cancel(&exchange->current);
-    exchange_leave_target(exchange);
+    queue_leave(exchange);
+    attempt_drop(&exchange->attempts[0]);
+    attempt_drop(&exchange->attempts[1]);
+    if (exchange->is_trial && !exchange->is_judged)
+        breaker_give_back(&exchange->group->breaker);
     if (exchange->is_charged)
         atomic_fetch_sub_explicit(&exchange->group->retrying, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&exchange->group->in_flight, 1, memory_order_relaxed);
@@ -102,10 +119,24 @@ static void retire(struct upstream_exchange *exchange)
     loop_at_turn_end(exchange->pool->loop, &exchange->end);
 }
 
+/* Of the upstream: a deadline for the whole may pass because our own side was slow. */
+static bool says_something(const struct upstream_exchange *exchange, enum upstream_kind kind)
+{
+    if (exchange->result.attempts == 0)
+        return false;
+    if (kind == UPSTREAM_TOTAL_TIMEOUT)
+        return !exchange->has_head && !exchange->waits_for_body;
+    return kind == UPSTREAM_OK || kind_is_targets_fault(kind);
+}
+
 void exchange_end(struct upstream_exchange *exchange, enum upstream_kind kind, const char *reason)
 {
     exchange->result.kind = kind;
     exchange->result.reason = reason;
+    if (exchange->result.retry_after_s == 0)
+        exchange->result.retry_after_s = 1;
+    if (says_something(exchange, kind))
+        exchange_tell_breaker(exchange, kind != UPSTREAM_OK);
     retire(exchange);
     exchange->handler->done(exchange->arg, &exchange->result);
 }
@@ -118,23 +149,40 @@ static bool copy_text(struct arena *arena, struct str from, struct str *to)
     return to->ptr != NULL;
 }
 
+/* The name is Envoy's; it is what services and their libraries read. */
+#define DEADLINE_FIELD "X-Envoy-Expected-Rq-Timeout-Ms"
+
+static bool is_deadline(const struct http_field *field)
+{
+    return field->name.len == sizeof(DEADLINE_FIELD) - 1 &&
+           str_ieq(field->name, STR(DEADLINE_FIELD));
+}
+
+/* Its value is written when a try begins: attempt_start(). */
+static struct http_field deadline_field(const struct upstream_exchange *exchange)
+{
+    return (struct http_field){.name = STR(DEADLINE_FIELD),
+                               .value = str_at(exchange->deadline_text, 0)};
+}
+
 static bool copy_fields(struct upstream_exchange *exchange, const struct http_fields *fields)
 {
-    uint32_t count = fields->count;
+    uint32_t count = fields->count, kept = 0;
     size_t bytes = 0;
     char *text;
 
     for (uint32_t i = 0; i < count; i++)
         bytes += fields->at[i].name.len + fields->at[i].value.len;
-    exchange->fields =
-        (struct http_fields){.count = count, .room = count, .arena = exchange->arena};
-    exchange->fields.at = arena_take(exchange->arena, count * sizeof(struct http_field));
+    exchange->fields = (struct http_fields){.room = count + 1, .arena = exchange->arena};
+    exchange->fields.at = arena_take(exchange->arena, (count + 1) * sizeof(struct http_field));
     text = arena_take(exchange->arena, bytes);
     if (exchange->fields.at == NULL || text == NULL)
         return false;
     for (uint32_t i = 0; i < count; i++) {
         struct http_field field = fields->at[i];
 
+        if (is_deadline(&field)) /* a client has no say in ours */
+            continue;
         if (field.name.len > 0)
             memcpy(text, field.name.ptr, field.name.len);
         field.name.ptr = text;
@@ -143,8 +191,10 @@ static bool copy_fields(struct upstream_exchange *exchange, const struct http_fi
             memcpy(text, field.value.ptr, field.value.len);
         field.value.ptr = text;
         text += field.value.len;
-        exchange->fields.at[i] = field;
+        exchange->fields.at[kept++] = field;
     }
+    exchange->fields.at[kept++] = deadline_field(exchange);
+    exchange->fields.count = kept;
     return true;
 }
 
@@ -154,6 +204,10 @@ static bool copy_request(struct upstream_exchange *exchange, const struct upstre
     exchange->body_length = request->body_length;
     exchange->is_repeatable =
         request->has_idempotency_key || http_method_is_idempotent(request->method);
+    exchange->may_hedge = exchange->upstream->hedge && request->body == CLIENT_BODY_NONE &&
+                          str_eq(request->method, STR("GET"));
+    exchange->hash =
+        exchange->upstream->balance == BALANCE_HASH ? balance_hash(request->hash_key) : 0;
     return copy_text(exchange->arena, request->method, &exchange->method) &&
            copy_text(exchange->arena, request->path, &exchange->path) &&
            copy_text(exchange->arena, request->client_host, &exchange->client_host) &&
@@ -191,33 +245,82 @@ static void link_in(struct upstream_exchange *exchange)
     exchange->pool->all = exchange;
 }
 
+static void set_up(struct upstream_exchange *exchange, const struct upstream_request *request)
+{
+    exchange->upstream = request->upstream;
+    exchange->started_us = now_us(exchange);
+    exchange->attempts_left = request->upstream->retry.attempts;
+    exchange->kept = buf_new(request->upstream->retry.buffer_bytes);
+    exchange->backoff = (struct deadline){.fn = try_now, .arg = exchange};
+    exchange->hedge = (struct deadline){.fn = hedge_now, .arg = exchange};
+    exchange->attempts[0].exchange = exchange->attempts[1].exchange = exchange;
+    exchange->main = &exchange->attempts[0];
+}
+
+static uint32_t seconds_until(uint64_t at_us, uint64_t now)
+{
+    return at_us <= now ? 1 : (uint32_t)((at_us - now + 999999) / 1000000);
+}
+
+/* What forbids even to try; the answer comes by a deadline, never from inside the call. */
+static void admit(struct upstream_exchange *exchange, double share)
+{
+    struct group *group = exchange->group;
+    uint32_t in_flight = atomic_fetch_add_explicit(&group->in_flight, 1, memory_order_relaxed);
+    uint64_t now = now_us(exchange);
+
+    if (exchange->upstream->adaptive && !adaptive_allows(&group->adaptive, in_flight, share)) {
+        exchange->refusal = UPSTREAM_SHED;
+        return;
+    }
+    switch (breaker_ask(&group->breaker, exchange->upstream, now)) {
+    case BREAKER_PASS:
+        break;
+    case BREAKER_TRIAL:
+        exchange->is_trial = true;
+        break;
+    case BREAKER_REFUSE:
+        exchange->refusal = UPSTREAM_BREAKER;
+        exchange->result.retry_after_s = seconds_until(
+            atomic_load_explicit(&group->breaker.until_us, memory_order_relaxed), now);
+        break;
+    }
+}
+
+/* What cannot begin at once is dealt with by the deadline. False: out of memory. */
+static bool begin(struct upstream_exchange *exchange)
+{
+    enum try_result result = TRY_FULL;
+
+    if (exchange->refusal == UPSTREAM_OK &&
+        atomic_load_explicit(&exchange->group->queued, memory_order_relaxed) == 0)
+        result = try_begin(exchange);
+    if (result == TRY_FULL || result == TRY_NO_TARGET)
+        return deadline_set(exchange->pool->loop, &exchange->backoff, exchange->started_us);
+    return result == TRY_BEGUN;
+}
+
 struct upstream_exchange *upstream_start(struct upstream_pool *pool,
                                          const struct upstream_request *request,
                                          const struct upstream_handler *handler, void *arg)
 {
-    const struct upstream_config *upstream = request->upstream;
-    struct slot *slot = pool_slot(pool, upstream);
+    struct slot *slot = pool_slot(pool, request->upstream);
     struct upstream_exchange *exchange = slot == NULL ? NULL : take_spare(pool);
 
     if (exchange == NULL)
         return NULL;
-    exchange->upstream = upstream;
+    set_up(exchange, request);
     exchange->handler = handler;
     exchange->arg = arg;
-    exchange->started_us = now_us(exchange);
-    exchange->attempts_left = upstream->retry.attempts;
-    exchange->kept = buf_new(upstream->retry.buffer_bytes);
-    exchange->backoff = (struct deadline){.fn = try_after_backoff, .arg = exchange};
     if (!copy_request(exchange, request) || !clock_start(exchange, request->timeout_ms)) {
         exchange_free(exchange);
         return NULL;
     }
-    exchange->group = slot->group;
-    atomic_fetch_add_explicit(&exchange->group->in_flight, 1, memory_order_relaxed);
+    exchange->group = slot->members.group;
+    admit(exchange, request->share);
     link_in(exchange);
-    if (slot->count > 0 ? try_begin(exchange, slot)
-                        : deadline_set(pool->loop, &exchange->backoff, exchange->started_us))
-        return exchange; /* without a target the end comes by the deadline: never from in here */
+    if (begin(exchange))
+        return exchange;
     retire(exchange);
     return NULL;
 }
@@ -226,15 +329,15 @@ void upstream_resume_answer(struct upstream_exchange *exchange)
 {
     exchange->waits_for_reader = false;
     exchange->active_us = now_us(exchange);
-    if (exchange->current != NULL)
-        client_resume_answer(exchange->current);
+    if (exchange->main->current != NULL)
+        client_resume_answer(exchange->main->current);
 }
 
 void upstream_resume_body(struct upstream_exchange *exchange)
 {
     exchange->waits_for_body = false;
-    if (exchange->current != NULL)
-        client_resume_body(exchange->current);
+    if (exchange->main->current != NULL)
+        client_resume_body(exchange->main->current);
 }
 
 void upstream_cancel(struct upstream_exchange **exchange)

@@ -38,6 +38,12 @@ const char *upstream_kind_name(enum upstream_kind kind)
         return "memory";
     case UPSTREAM_BODY_ABORTED:
         return "aborted";
+    case UPSTREAM_BREAKER:
+        return "breaker";
+    case UPSTREAM_OVERLOAD:
+        return "overload";
+    case UPSTREAM_SHED:
+        return "shed";
     }
     return "unknown";
 }
@@ -53,6 +59,9 @@ int upstream_kind_status(enum upstream_kind kind)
     case UPSTREAM_NO_TARGET:
     case UPSTREAM_NO_PORTS:
     case UPSTREAM_NO_MEMORY:
+    case UPSTREAM_BREAKER:
+    case UPSTREAM_OVERLOAD:
+    case UPSTREAM_SHED:
         return 503;
     case UPSTREAM_OK:
     case UPSTREAM_CONNECT:
@@ -111,6 +120,29 @@ bool kind_is_unsent(enum upstream_kind kind)
 
 bool kind_is_targets_fault(enum upstream_kind kind)
 {
-    return kind != UPSTREAM_OK && kind != UPSTREAM_NO_TARGET && kind != UPSTREAM_NO_PORTS &&
-           kind != UPSTREAM_NO_MEMORY && kind != UPSTREAM_BODY_ABORTED;
+    switch (kind) {
+    case UPSTREAM_CONNECT:
+    case UPSTREAM_DNS:
+    case UPSTREAM_TLS:
+    case UPSTREAM_CONNECT_TIMEOUT:
+    case UPSTREAM_FIRST_BYTE_TIMEOUT:
+    case UPSTREAM_TOTAL_TIMEOUT:
+    case UPSTREAM_IDLE_TIMEOUT:
+    case UPSTREAM_RESET:
+    case UPSTREAM_EMPTY:
+    case UPSTREAM_PROTOCOL:
+    case UPSTREAM_HEADER_LIMIT:
+    case UPSTREAM_TRUNCATED:
+        return true;
+    case UPSTREAM_OK:
+    case UPSTREAM_NO_TARGET:
+    case UPSTREAM_NO_PORTS:
+    case UPSTREAM_NO_MEMORY:
+    case UPSTREAM_BODY_ABORTED:
+    case UPSTREAM_BREAKER:
+    case UPSTREAM_OVERLOAD:
+    case UPSTREAM_SHED:
+        return false;
+    }
+    return false;
 }

@@ -11,37 +11,56 @@
 
 static bool is_right(const struct slot *slot, const struct upstream_config *upstream)
 {
-    if (slot->group == NULL || slot->count != upstream->target_count ||
-        !str_eq(slot->group->name, upstream->name))
+    const struct group *group = slot->members.group;
+
+    if (group == NULL || slot->named_count != upstream->target_count ||
+        !str_eq(group->name, upstream->name) ||
+        slot->members.generation != atomic_load_explicit(&group->generation, memory_order_acquire))
         return false;
-    for (uint32_t i = 0; i < slot->count; i++)
-        if (!str_eq(slot->targets[i]->url, upstream->targets[i].url))
+    for (uint32_t i = 0; i < slot->named_count; i++)
+        if (!str_eq(slot->urls[i], upstream->targets[i].url))
             return false;
     return true;
 }
 
 static void slot_clear(struct slot *slot)
 {
-    free(slot->targets);
+    members_clear(&slot->members);
+    free(slot->urls);
     free(slot->entries);
     *slot = (struct slot){0};
+}
+
+/* The names of targets are those of the registry, which outlives the snapshot's. */
+static bool fill(struct slot *slot, const struct upstream_config *upstream)
+{
+    uint32_t count = slot->members.count;
+
+    slot->entries = calloc(count > 0 ? count : 1, sizeof(struct balance_entry));
+    slot->urls =
+        calloc(upstream->target_count > 0 ? upstream->target_count : 1, sizeof(struct str));
+    if (slot->entries == NULL || slot->urls == NULL)
+        return false;
+    slot->named_count = upstream->target_count;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct target *target = slot->members.targets[i];
+
+        slot->urls[slot->members.origins[i]] = target->url;
+        slot->entries[i].name = balance_hash(target->url) ^ balance_hash(target->address);
+    }
+    return true;
 }
 
 static bool slot_fill(struct upstream_pool *pool, struct slot *slot,
                       const struct upstream_config *upstream)
 {
-    uint32_t count = upstream->target_count;
-
     slot_clear(slot);
-    slot->targets = calloc(count > 0 ? count : 1, sizeof(struct target *));
-    slot->entries = calloc(count > 0 ? count : 1, sizeof(struct balance_entry));
-    slot->count = count;
-    if (slot->targets == NULL || slot->entries == NULL ||
-        !registry_resolve(pool->upstreams, upstream, &slot->group, slot->targets)) {
-        slot_clear(slot);
+    if (!registry_resolve(pool->upstreams, upstream, &slot->members))
         return false;
-    }
-    return true;
+    if (fill(slot, upstream))
+        return true;
+    slot_clear(slot);
+    return false;
 }
 
 static bool make_room(struct upstream_pool *pool, uint32_t count)
@@ -68,8 +87,6 @@ struct slot *pool_slot(struct upstream_pool *pool, const struct upstream_config 
     slot = &pool->slots[upstream->index];
     if (!is_right(slot, upstream) && !slot_fill(pool, slot, upstream))
         return NULL;
-    for (uint32_t i = 0; i < slot->count; i++) /* a reload may change it and nothing else */
-        slot->entries[i].weight = upstream->targets[i].weight;
     return slot;
 }
 
@@ -84,6 +101,7 @@ struct upstream_pool *upstream_pool_new(struct loop *loop, struct upstreams *ups
     }
     pool->loop = loop;
     pool->upstreams = upstreams;
+    pool->look = (struct deadline){.fn = queue_look, .arg = pool};
     pool->client = client_new(loop, options, why);
     if (pool->client == NULL)
         upstream_pool_free(&pool);
@@ -103,6 +121,7 @@ void upstream_pool_free(struct upstream_pool **pool)
     if (dying == NULL)
         return;
     pool_free_exchanges(dying);
+    deadline_clear(dying->loop, &dying->look);
     client_free(&dying->client);
     for (uint32_t i = 0; i < dying->slot_count; i++)
         slot_clear(&dying->slots[i]);

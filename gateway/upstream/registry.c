@@ -23,10 +23,22 @@ struct upstreams *upstreams_new(void)
     return upstreams;
 }
 
+static void target_free(struct target *target)
+{
+    while (target->next_address != NULL) {
+        struct target *address = target->next_address;
+
+        target->next_address = address->next_address;
+        free(address);
+    }
+    free(target->addresses);
+    free(target);
+}
+
 static void group_free(struct group *group)
 {
     for (uint32_t i = 0; i < group->count; i++)
-        free(group->targets[i]);
+        target_free(group->targets[i]);
     free(group->targets);
     free(group);
 }
@@ -62,7 +74,7 @@ static void *with_text(size_t size, struct str text, struct str *copy)
     return memory;
 }
 
-static struct group *find_group(const struct upstreams *upstreams, struct str name)
+struct group *registry_group(const struct upstreams *upstreams, struct str name)
 {
     struct group *group = upstreams->groups;
 
@@ -73,7 +85,7 @@ static struct group *find_group(const struct upstreams *upstreams, struct str na
 
 static struct group *need_group(struct upstreams *upstreams, struct str name)
 {
-    struct group *group = find_group(upstreams, name);
+    struct group *group = registry_group(upstreams, name);
     struct str copy;
 
     if (group != NULL)
@@ -87,7 +99,7 @@ static struct group *need_group(struct upstreams *upstreams, struct str name)
     return group;
 }
 
-static struct target *find_target(const struct group *group, struct str url)
+struct target *registry_named(const struct group *group, struct str url)
 {
     for (uint32_t i = 0; i < group->count; i++)
         if (str_eq(group->targets[i]->url, url))
@@ -95,9 +107,9 @@ static struct target *find_target(const struct group *group, struct str url)
     return NULL;
 }
 
-static struct target *need_target(struct group *group, struct str url)
+static struct target *need_target(struct group *group, struct str url, uint64_t since_us)
 {
-    struct target *target = find_target(group, url), **larger;
+    struct target *target = registry_named(group, url), **larger;
     struct str copy;
 
     if (target != NULL)
@@ -110,114 +122,98 @@ static struct target *need_target(struct group *group, struct str url)
     if (target == NULL)
         return NULL;
     target->url = copy;
+    target->address = STR("");
+    target->named = target;
+    atomic_init(&target->since_us, since_us);
     group->targets[group->count++] = target;
     return target;
 }
 
-static bool resolve(struct upstreams *upstreams, const struct upstream_config *upstream,
-                    struct group **group, struct target **targets)
+/* Counts, where `members` is NULL. */
+static bool gather(struct group *group, const struct upstream_config *upstream, uint64_t since_us,
+                   uint32_t *count, struct members *members)
 {
-    *group = need_group(upstreams, upstream->name);
-    if (*group == NULL)
-        return false;
+    *count = 0;
     for (uint32_t i = 0; i < upstream->target_count; i++) {
-        struct target *target = need_target(*group, upstream->targets[i].url);
+        struct target *named = need_target(group, upstream->targets[i].url, since_us);
+        uint32_t own = named == NULL || named->address_count == 0 ? 1 : named->address_count;
 
-        if (target == NULL)
+        if (named == NULL)
             return false;
-        if (targets != NULL)
-            targets[i] = target;
+        for (uint32_t j = 0; members != NULL && j < own; j++) {
+            members->targets[*count + j] = named->address_count == 0 ? named : named->addresses[j];
+            members->origins[*count + j] = i;
+        }
+        *count += own;
     }
     return true;
+}
+
+static bool resolve(struct upstreams *upstreams, const struct upstream_config *upstream,
+                    struct members *members)
+{
+    bool is_new = registry_group(upstreams, upstream->name) == NULL;
+    struct group *group = need_group(upstreams, upstream->name);
+    uint32_t count;
+
+    *members = (struct members){.group = group};
+    /* what comes to a group that was there is fresh, and may be slow to start */
+    if (group == NULL || !gather(group, upstream, is_new ? 0 : clock_mono_us(), &count, NULL))
+        return false;
+    members->generation = atomic_load(&group->generation);
+    members->targets = calloc(count > 0 ? count : 1, sizeof(struct target *));
+    members->origins = calloc(count > 0 ? count : 1, sizeof(uint32_t));
+    if (members->targets == NULL || members->origins == NULL)
+        return false;
+    return gather(group, upstream, 0, &members->count, members);
 }
 
 /* ---- for the other files and rooms ------------------------------------- */
 
+void members_clear(struct members *members)
+{
+    free(members->targets);
+    free(members->origins);
+    *members = (struct members){0};
+}
+
 bool registry_resolve(struct upstreams *upstreams, const struct upstream_config *upstream,
-                      struct group **group, struct target **targets)
+                      struct members *members)
 {
     bool is_whole;
 
     pthread_mutex_lock(&upstreams->lock);
-    is_whole = resolve(upstreams, upstream, group, targets);
+    is_whole = resolve(upstreams, upstream, members);
     pthread_mutex_unlock(&upstreams->lock);
+    if (!is_whole)
+        members_clear(members);
     return is_whole;
+}
+
+bool target_is_usable(const struct target *target)
+{
+    return atomic_load_explicit(&target->named->word, memory_order_relaxed) == TARGET_UP &&
+           !atomic_load_explicit(&target->is_unhealthy, memory_order_relaxed);
+}
+
+void target_set_healthy(struct target *target, bool is_healthy, uint64_t now_us)
+{
+    if (is_healthy) {
+        atomic_store(&target->since_us, now_us);
+        atomic_store(&target->consecutive, 0);
+        atomic_store(&target->failing_until_us, 0);
+    }
+    atomic_store(&target->is_unhealthy, !is_healthy);
 }
 
 bool upstreams_adopt(struct upstreams *upstreams, const struct config *config)
 {
-    struct group *group;
+    struct members members;
 
-    for (uint32_t i = 0; i < config->upstream_count; i++)
-        if (!registry_resolve(upstreams, &config->upstreams[i], &group, NULL))
-            return false;
-    return true;
-}
-
-static struct target *look_up(struct upstreams *upstreams, const struct upstream_config *upstream,
-                              uint32_t index)
-{
-    struct group *group;
-    struct target *target = NULL;
-
-    pthread_mutex_lock(&upstreams->lock);
-    group = find_group(upstreams, upstream->name);
-    if (group != NULL)
-        target = find_target(group, upstream->targets[index].url);
-    pthread_mutex_unlock(&upstreams->lock);
-    return target;
-}
-
-static bool has_target(struct upstreams *upstreams, const struct upstream_config *upstream,
-                       uint64_t now_us)
-{
-    for (uint32_t i = 0; i < upstream->target_count; i++) {
-        const struct target *target = look_up(upstreams, upstream, i);
-
-        if (target == NULL ||
-            (!target_is_ejected(target, now_us) && !target_is_failing(target, now_us)))
-            return true;
-    }
-    return false;
-}
-
-bool upstreams_are_ready(struct upstreams *upstreams, const struct config *config, uint64_t now_us,
-                         struct str *name)
-{
     for (uint32_t i = 0; i < config->upstream_count; i++) {
-        const struct upstream_config *upstream = &config->upstreams[i];
-
-        if (!upstream->required || has_target(upstreams, upstream, now_us))
-            continue;
-        if (name != NULL)
-            *name = upstream->name;
-        return false;
-    }
-    return true;
-}
-
-bool upstreams_status(struct upstreams *upstreams, const struct upstream_config *upstream,
-                      uint32_t index, uint64_t now_us, struct target_status *status)
-{
-    const struct target *target;
-
-    if (index >= upstream->target_count)
-        return false;
-    *status = (struct target_status){.url = upstream->targets[index].url,
-                                     .weight = upstream->targets[index].weight};
-    target = look_up(upstreams, upstream, index);
-    if (target == NULL) /* not adopted yet: nothing is known of it */
-        return true;
-    status->in_flight = atomic_load(&target->in_flight);
-    status->requests = atomic_load(&target->requests);
-    status->failures = atomic_load(&target->failures);
-    status->consecutive_failures = atomic_load(&target->consecutive);
-    status->latency_s = (double)atomic_load(&target->latency_us) / 1e6;
-    if (target_is_ejected(target, now_us)) {
-        status->state = TARGET_EJECTED;
-        status->ejected_until_us = atomic_load(&target->ejected_until_us);
-    } else if (target_is_failing(target, now_us)) {
-        status->state = TARGET_FAILING;
+        if (!registry_resolve(upstreams, &config->upstreams[i], &members))
+            return false;
+        members_clear(&members);
     }
     return true;
 }

@@ -37,11 +37,9 @@ static uint32_t bit_of(enum upstream_kind kind, int status)
     return kind == UPSTREAM_OK ? bit_of_status(status) : 0;
 }
 
-static bool budget_allows(const struct retry_case *c)
+bool retry_budget_allows(double budget, uint32_t in_flight, uint32_t retrying)
 {
-    double share = c->budget * (double)c->in_flight;
-
-    return c->is_charged || c->retrying < ALWAYS_ALLOWED || (double)c->retrying < share;
+    return retrying < ALWAYS_ALLOWED || (double)retrying < budget * (double)in_flight;
 }
 
 bool retry_is_allowed(const struct retry_case *c)
@@ -52,7 +50,7 @@ bool retry_is_allowed(const struct retry_case *c)
         return false;
     if (!kind_is_unsent(c->kind) && !c->is_repeatable)
         return false;
-    return budget_allows(c);
+    return c->is_charged || retry_budget_allows(c->budget, c->in_flight, c->retrying);
 }
 
 uint64_t retry_delay_us(enum upstream_kind kind, bool is_other_target, uint32_t nth,

@@ -16,26 +16,18 @@ static uint64_t now_us(const struct upstream_exchange *exchange)
     return loop_now_us(exchange->pool->loop);
 }
 
-/* ---- one try -------------------------------------------------------- */
+/* ---- one attempt ------------------------------------------------------ */
 
-static void pick_target(struct upstream_exchange *exchange, struct slot *slot)
+struct attempt *attempt_other(struct attempt *attempt)
 {
-    uint64_t now = now_us(exchange);
-    uint32_t i;
+    struct upstream_exchange *exchange = attempt->exchange;
 
-    for (i = 0; i < slot->count; i++) {
-        struct balance_entry *entry = &slot->entries[i];
+    return &exchange->attempts[attempt == &exchange->attempts[0] ? 1 : 0];
+}
 
-        entry->is_ejected = target_is_ejected(slot->targets[i], now);
-        entry->is_tried = i < 64 && (exchange->tried >> i & 1) != 0;
-        entry->in_flight = atomic_load_explicit(&slot->targets[i]->in_flight, memory_order_relaxed);
-    }
-    i = balance_pick(exchange->upstream->balance, slot->entries, slot->count, random_u64());
-    exchange->target_index = i;
-    if (i < 64)
-        exchange->tried |= UINT64_C(1) << i;
-    exchange->target = slot->targets[i];
-    atomic_fetch_add_explicit(&exchange->target->in_flight, 1, memory_order_relaxed);
+bool attempt_is_on(const struct attempt *attempt)
+{
+    return attempt->target != NULL;
 }
 
 static struct str host_to_send(const struct upstream_exchange *exchange,
@@ -60,60 +52,179 @@ static struct str host_to_send(const struct upstream_exchange *exchange,
     return authority.ptr != NULL ? authority : target->host;
 }
 
-static bool start_client(struct upstream_exchange *exchange);
+/* How long this try's answer is waited for, as the target is told: until the deadline of the try
+ * or of the whole, whichever comes first. */
+static void tell_deadline(struct upstream_exchange *exchange, uint64_t now)
+{
+    uint64_t left_ms = (uint64_t)exchange->upstream->first_byte_timeout_ms;
+    struct http_field *field = &exchange->fields.at[exchange->fields.count - 1];
+    char *end = exchange->deadline_text + sizeof(exchange->deadline_text), *at = end;
+
+    if (exchange->total_at_us != UINT64_MAX) {
+        uint64_t total_ms = exchange->total_at_us > now ? (exchange->total_at_us - now) / 1000 : 0;
+
+        left_ms = total_ms < left_ms ? total_ms : left_ms;
+    }
+    do {
+        *--at = (char)('0' + left_ms % 10);
+        left_ms /= 10;
+    } while (left_ms > 0);
+    field->value = str_at(at, (size_t)(end - at));
+}
+
+static bool start_client(struct attempt *attempt);
 
 /* On the target that was picked. False: out of memory. */
-static bool try_target(struct upstream_exchange *exchange)
+static bool try_target(struct attempt *attempt)
 {
-    exchange->try_started_us = now_us(exchange);
-    exchange->status = 0;
+    struct upstream_exchange *exchange = attempt->exchange;
+
+    attempt->started_us = now_us(exchange);
+    attempt->status = 0;
+    tell_deadline(exchange, attempt->started_us);
     body_rewind(exchange);
-    if (!start_client(exchange))
+    if (!start_client(attempt))
         return false;
     clock_look(exchange);
     return true;
 }
 
-bool try_begin(struct upstream_exchange *exchange, struct slot *slot)
+bool attempt_start(struct attempt *attempt, struct slot *slot, uint32_t place)
 {
-    pick_target(exchange, slot);
-    exchange->needs_fresh = false;
+    struct upstream_exchange *exchange = attempt->exchange;
+
+    attempt->target = slot->members.targets[place];
+    attempt->origin = slot->members.origins[place];
+    attempt->needs_fresh = false;
+    if (place < 64)
+        exchange->tried |= UINT64_C(1) << place;
     exchange->result.attempts++;
-    exchange->result.target = exchange->upstream->targets[exchange->target_index].url;
-    atomic_fetch_add_explicit(&exchange->target->requests, 1, memory_order_relaxed);
-    return try_target(exchange);
+    exchange->result.target = exchange->upstream->targets[attempt->origin].url;
+    atomic_fetch_add_explicit(&attempt->target->requests, 1, memory_order_relaxed);
+    return try_target(attempt);
 }
 
-static void begin_try(struct upstream_exchange *exchange)
+/* ---- one try ---------------------------------------------------------- */
+
+enum try_result try_begin(struct upstream_exchange *exchange)
 {
     struct slot *slot = pool_slot(exchange->pool, exchange->upstream);
+    struct choose_question question = {.upstream = exchange->upstream,
+                                       .tried = exchange->tried,
+                                       .hash = exchange->hash,
+                                       .worst = STANDING_EJECTED,
+                                       .now_us = now_us(exchange)};
+    uint32_t place;
 
-    if (slot != NULL && slot->count == 0)
+    if (slot == NULL)
+        return TRY_NO_MEMORY;
+    switch (choose_target(slot, &question, &place)) {
+    case CHOICE_TARGET:
+        break;
+    case CHOICE_FULL:
+        return TRY_FULL;
+    case CHOICE_NONE:
+        return TRY_NO_TARGET;
+    }
+    if (!attempt_start(exchange->main, slot, place))
+        return TRY_NO_MEMORY;
+    if (exchange->may_hedge)
+        hedge_plan(exchange);
+    return TRY_BEGUN;
+}
+
+/* Who waits already comes first. */
+static enum try_result begin_or_wait(struct upstream_exchange *exchange)
+{
+    if (atomic_load_explicit(&exchange->group->queued, memory_order_relaxed) > 0)
+        return TRY_FULL;
+    return try_begin(exchange);
+}
+
+void try_now(void *arg)
+{
+    struct upstream_exchange *exchange = arg;
+
+    if (exchange->refusal != UPSTREAM_OK) {
+        exchange_end(exchange, exchange->refusal, upstream_kind_name(exchange->refusal));
+        return;
+    }
+    switch (begin_or_wait(exchange)) {
+    case TRY_BEGUN:
+        break;
+    case TRY_FULL:
+        if (!queue_join(exchange))
+            exchange_end(exchange, UPSTREAM_OVERLOAD, "queue_full");
+        break;
+    case TRY_NO_TARGET:
         exchange_end(exchange, UPSTREAM_NO_TARGET, "no_target");
-    else if (slot == NULL || !try_begin(exchange, slot))
+        break;
+    case TRY_NO_MEMORY:
         exchange_end(exchange, UPSTREAM_NO_MEMORY, "memory");
+        break;
+    }
 }
 
-void try_after_backoff(void *arg)
+/* ---- what a try tells of its target ------------------------------------ */
+
+/* A target that fails at once must not look like a quick one. */
+#define FAILED_COUNTS_US UINT64_C(1000000)
+
+static void note_peak(const struct attempt *attempt, bool has_failed)
 {
-    begin_try(arg);
+    struct target *target = attempt->target;
+    uint64_t now = now_us(attempt->exchange), took_us = now - attempt->started_us + 1;
+    uint64_t before = atomic_load_explicit(&target->peak_us, memory_order_relaxed);
+    uint64_t at_us = atomic_load_explicit(&target->peak_at_us, memory_order_relaxed);
+
+    if (has_failed && took_us < FAILED_COUNTS_US)
+        took_us = FAILED_COUNTS_US;
+    atomic_store_explicit(&target->peak_us,
+                          latency_peak(before, now > at_us ? now - at_us : 0, took_us),
+                          memory_order_relaxed);
+    atomic_store_explicit(&target->peak_at_us, now, memory_order_relaxed);
 }
 
-static void note_failure(struct upstream_exchange *exchange)
+static void note_failure(const struct attempt *attempt)
 {
+    struct upstream_exchange *exchange = attempt->exchange;
     struct slot *slot = pool_slot(exchange->pool, exchange->upstream);
 
+    if (exchange->upstream->balance == BALANCE_P2C_EWMA)
+        note_peak(attempt, true);
     if (slot != NULL)
-        eject_note_failure(exchange->pool->upstreams, exchange->upstream, slot->targets,
-                           exchange->target, now_us(exchange));
+        eject_note_failure(exchange->pool->upstreams, exchange->upstream, &slot->members,
+                           attempt->target, now_us(exchange));
 }
 
-static bool may_retry(const struct upstream_exchange *exchange, enum upstream_kind kind)
+static void note_latency(const struct attempt *attempt)
 {
+    const struct upstream_exchange *exchange = attempt->exchange;
+    struct group *group = exchange->group;
+    uint64_t now = now_us(exchange), took_us = now - attempt->started_us + 1;
+    uint64_t before = atomic_load_explicit(&attempt->target->latency_us, memory_order_relaxed);
+    uint64_t after = before == 0 ? took_us : before - before / 8 + took_us / 8;
+
+    /* of two workers at once one sample is lost: it is an average */
+    atomic_store_explicit(&attempt->target->latency_us, after, memory_order_relaxed);
+    if (exchange->upstream->balance == BALANCE_P2C_EWMA)
+        note_peak(attempt, false);
+    if (exchange->upstream->hedge)
+        latency_note(&group->latency, took_us);
+    if (exchange->upstream->adaptive)
+        adaptive_note(&group->adaptive, took_us,
+                      atomic_load_explicit(&group->in_flight, memory_order_relaxed), now);
+}
+
+/* ---- its end ----------------------------------------------------------- */
+
+static bool may_retry(const struct attempt *attempt, enum upstream_kind kind)
+{
+    const struct upstream_exchange *exchange = attempt->exchange;
     const struct upstream_config *upstream = exchange->upstream;
     struct retry_case c = {
         .kind = kind,
-        .status = exchange->status,
+        .status = attempt->status,
         .on = upstream->retry.on,
         .attempts_left = exchange->attempts_left,
         .is_repeatable = exchange->is_repeatable,
@@ -146,82 +257,102 @@ static void schedule_retry(struct upstream_exchange *exchange, enum upstream_kin
         atomic_fetch_add_explicit(&exchange->group->retrying, 1, memory_order_relaxed);
     exchange->is_charged = true;
     if (delay_us == 0)
-        begin_try(exchange);
+        try_now(exchange);
     else if (!deadline_set(exchange->pool->loop, &exchange->backoff, now_us(exchange) + delay_us))
         exchange_end(exchange, kind, reason);
 }
 
 /* A deadline for the whole may pass because our own side was slow. */
-static bool is_targets_fault(const struct upstream_exchange *exchange, enum upstream_kind kind)
+static bool is_targets_fault(const struct attempt *attempt, enum upstream_kind kind)
 {
+    const struct upstream_exchange *exchange = attempt->exchange;
+
     if (kind == UPSTREAM_TOTAL_TIMEOUT)
         return !exchange->has_head && !exchange->waits_for_body;
     /* of an answer that was delivered the status was counted with its head */
-    return kind_is_targets_fault(kind) || (exchange->status >= 500 && !exchange->has_head);
+    return kind_is_targets_fault(kind) || (attempt->status >= 500 && !exchange->has_head);
 }
 
-static void end_as(struct upstream_exchange *exchange, enum upstream_kind kind, const char *reason,
+static void end_as(struct attempt *attempt, enum upstream_kind kind, const char *reason,
                    bool will_retry)
 {
-    bool has_try = exchange->target != NULL; /* a deadline may end the pause between two */
+    struct upstream_exchange *exchange = attempt->exchange;
+    struct attempt *other = attempt_other(attempt);
+    bool has_try = attempt_is_on(attempt); /* a deadline may end the pause between two */
 
-    client_cancel(&exchange->current);
-    if (has_try && is_targets_fault(exchange, kind))
-        note_failure(exchange);
-    exchange_leave_target(exchange);
+    client_cancel(&attempt->current);
+    if (has_try && is_targets_fault(attempt, kind))
+        note_failure(attempt);
+    attempt_drop(attempt);
     if (has_try && exchange->handler->tried != NULL)
-        exchange->handler->tried(exchange->arg, exchange->result.target, kind, exchange->status,
-                                 will_retry);
+        exchange->handler->tried(exchange->arg, exchange->upstream->targets[attempt->origin].url,
+                                 kind, attempt->status, will_retry && !attempt_is_on(other));
     if (exchange->is_ended)
         return;
-    if (will_retry)
+    if (attempt_is_on(other)) { /* the one beside it may still answer */
+        exchange->main = other;
+        exchange->result.target = exchange->upstream->targets[other->origin].url;
+        clock_look(exchange);
+    } else if (will_retry) {
         schedule_retry(exchange, kind, reason);
-    else
+    } else {
         exchange_end(exchange, kind, reason);
+    }
 }
 
-void try_end(struct upstream_exchange *exchange, enum upstream_kind kind, const char *reason)
+void try_end(struct attempt *attempt, enum upstream_kind kind, const char *reason)
 {
-    end_as(exchange, kind, reason, exchange->target != NULL && may_retry(exchange, kind));
+    end_as(attempt, kind, reason, attempt_is_on(attempt) && may_retry(attempt, kind));
 }
 
 /* ---- what the client room tells ---------------------------------------- */
 
 static void on_interim(void *arg, int status, const struct http_fields *fields)
 {
-    struct upstream_exchange *exchange = arg;
+    struct upstream_exchange *exchange = ((struct attempt *)arg)->exchange;
 
     if (exchange->handler->interim != NULL)
         exchange->handler->interim(exchange->arg, status, fields);
 }
 
-static void note_latency(struct upstream_exchange *exchange)
+/* This answer will be delivered: the other one is not waited for any more. */
+static void take_over(struct attempt *attempt)
 {
-    uint64_t took_us = now_us(exchange) - exchange->try_started_us + 1;
-    uint64_t before = atomic_load_explicit(&exchange->target->latency_us, memory_order_relaxed);
-    uint64_t after = before == 0 ? took_us : before - before / 8 + took_us / 8;
+    struct upstream_exchange *exchange = attempt->exchange;
 
-    /* of two workers at once one sample is lost: it is an average */
-    atomic_store_explicit(&exchange->target->latency_us, after, memory_order_relaxed);
+    deadline_clear(exchange->pool->loop, &exchange->hedge);
+    attempt_drop(attempt_other(attempt));
+    exchange->main = attempt;
+    exchange->result.target = exchange->upstream->targets[attempt->origin].url;
+    exchange->has_head = true;
+    exchange->result.first_byte_us = now_us(exchange) - exchange->started_us + 1;
+}
+
+/* A failure, while the one beside it may do better. */
+static bool is_given_up(struct attempt *attempt)
+{
+    return attempt->status >= 500 && attempt_is_on(attempt_other(attempt));
 }
 
 static void on_head(void *arg, int status, const struct http_fields *fields,
                     const struct http_answer_facts *facts)
 {
-    struct upstream_exchange *exchange = arg;
+    struct attempt *attempt = arg;
+    struct upstream_exchange *exchange = attempt->exchange;
 
-    exchange->status = status;
-    note_latency(exchange);
-    if (may_retry(exchange, UPSTREAM_OK)) {
-        end_as(exchange, UPSTREAM_OK, "status", true);
+    attempt->status = status;
+    note_latency(attempt);
+    if (is_given_up(attempt) || may_retry(attempt, UPSTREAM_OK)) {
+        end_as(attempt, UPSTREAM_OK, "status", true);
         return;
     }
     if (status >= 500)
-        note_failure(exchange);
+        note_failure(attempt);
     else
-        eject_note_success(exchange->target);
-    exchange->has_head = true;
-    exchange->result.first_byte_us = now_us(exchange) - exchange->started_us + 1;
+        eject_note_success(attempt->target);
+    take_over(attempt);
+    if (status >= 500 || exchange->is_trial)
+        exchange_tell_breaker(exchange, status >= 500);
     body_forget(exchange);
     exchange->active_us = now_us(exchange);
     clock_look(exchange);
@@ -230,7 +361,7 @@ static void on_head(void *arg, int status, const struct http_fields *fields,
 
 static bool on_body(void *arg, struct str bytes)
 {
-    struct upstream_exchange *exchange = arg;
+    struct upstream_exchange *exchange = ((struct attempt *)arg)->exchange;
     bool is_taken;
 
     exchange->active_us = now_us(exchange);
@@ -241,49 +372,55 @@ static bool on_body(void *arg, struct str bytes)
 
 static void on_trailers(void *arg, const struct http_fields *fields)
 {
-    struct upstream_exchange *exchange = arg;
+    struct upstream_exchange *exchange = ((struct attempt *)arg)->exchange;
 
     if (exchange->handler->trailers != NULL)
         exchange->handler->trailers(exchange->arg, fields);
 }
 
-/* The kept connection is to blame, not the target: once more on a fresh one. */
-static bool is_connections_fault(const struct upstream_exchange *exchange,
-                                 enum client_outcome outcome, bool was_reused)
+static ptrdiff_t on_read(void *arg, char *to, size_t room)
 {
-    if (exchange->stale_tries >= MOST_STALE || exchange->body_is_lost)
+    return body_read(((struct attempt *)arg)->exchange, to, room);
+}
+
+/* The kept connection is to blame, not the target: once more on a fresh one. */
+static bool is_connections_fault(const struct attempt *attempt, enum client_outcome outcome,
+                                 bool was_reused)
+{
+    if (attempt->stale_tries >= MOST_STALE || attempt->exchange->body_is_lost)
         return false;
     return outcome == CLIENT_STALE ||
-           (outcome == CLIENT_EMPTY && was_reused && exchange->is_repeatable);
+           (outcome == CLIENT_EMPTY && was_reused && attempt->exchange->is_repeatable);
 }
 
 static void on_done(void *arg, enum client_outcome outcome, const char *reason)
 {
-    struct upstream_exchange *exchange = arg;
-    struct client_times times = client_exchange_times(exchange->current);
+    struct attempt *attempt = arg;
+    struct client_times times = client_exchange_times(attempt->current);
 
-    exchange->current = NULL;
-    if (is_connections_fault(exchange, outcome, times.is_reused)) {
-        exchange->stale_tries++;
-        exchange->needs_fresh = true;
-        if (!try_target(exchange))
-            exchange_end(exchange, UPSTREAM_NO_MEMORY, "memory");
+    attempt->current = NULL;
+    if (is_connections_fault(attempt, outcome, times.is_reused)) {
+        attempt->stale_tries++;
+        attempt->needs_fresh = true;
+        if (!try_target(attempt))
+            exchange_end(attempt->exchange, UPSTREAM_NO_MEMORY, "memory");
         return;
     }
     if (outcome == CLIENT_PROTOCOL && times.connected_us == 0)
-        exchange_leave_target(exchange); /* our own request was refused: that was no try */
-    try_end(exchange, kind_of_outcome(outcome), reason);
+        attempt_drop(attempt); /* our own request was refused: that was no try */
+    try_end(attempt, kind_of_outcome(outcome), reason);
 }
 
-static const struct client_handler client_handler = {on_interim,  on_head,   on_body,
-                                                     on_trailers, body_read, on_done};
+static const struct client_handler client_handler = {on_interim,  on_head, on_body,
+                                                     on_trailers, on_read, on_done};
 
-static bool start_client(struct upstream_exchange *exchange)
+static bool start_client(struct attempt *attempt)
 {
+    struct upstream_exchange *exchange = attempt->exchange;
     const struct upstream_config *upstream = exchange->upstream;
-    const struct target_config *target = &upstream->targets[exchange->target_index];
+    const struct target_config *target = &upstream->targets[attempt->origin];
     struct client_request request = {
-        .target = &exchange->client_target,
+        .target = &attempt->client_target,
         .method = exchange->method,
         .path = exchange->path,
         .host = host_to_send(exchange, target),
@@ -291,10 +428,10 @@ static bool start_client(struct upstream_exchange *exchange)
         .body = exchange->body,
         .body_length = exchange->body_length,
         .connect_timeout_ms = upstream->connect_timeout_ms,
-        .may_reuse = !exchange->needs_fresh,
+        .may_reuse = !attempt->needs_fresh,
     };
 
-    exchange->client_target = (struct client_target){
+    attempt->client_target = (struct client_target){
         .is_https = target->is_https,
         .host = target->host,
         .port = target->port,
@@ -302,6 +439,6 @@ static bool start_client(struct upstream_exchange *exchange)
         .tls_verify = upstream->tls.verify,
         .keepalive = upstream->keepalive,
     };
-    exchange->current = client_start(exchange->pool->client, &request, &client_handler, exchange);
-    return exchange->current != NULL;
+    attempt->current = client_start(exchange->pool->client, &request, &client_handler, attempt);
+    return attempt->current != NULL;
 }

@@ -21,11 +21,21 @@ bool upstreams_are_ready(struct upstreams *upstreams, const struct config *confi
                          struct str *name);
 
 /* FAILING: it would be ejected, but too few others stand: it is tried, and not counted on. Ends by
- * itself, too. */
-enum target_state { TARGET_UP, TARGET_FAILING, TARGET_EJECTED };
+ * itself, too. UNHEALTHY: its checks say so; nothing is sent. DRAINING and DOWN: an operator said
+ * so; nothing new is sent, and what is under way may end. A target that is down is not checked. */
+enum target_state {
+    TARGET_UP,
+    TARGET_FAILING,
+    TARGET_EJECTED,
+    TARGET_UNHEALTHY,
+    TARGET_DRAINING,
+    TARGET_DOWN
+};
+const char *target_state_name(enum target_state state);
 struct target_status {
     struct str url;
     enum target_state state;
+    bool is_backup;
     uint32_t weight;
     uint32_t in_flight;
     uint64_t requests, failures;
@@ -36,6 +46,22 @@ struct target_status {
 /* The state of a target of an upstream; false when the index is past the end. */
 bool upstreams_status(struct upstreams *upstreams, const struct upstream_config *upstream,
                       uint32_t target, uint64_t now_us, struct target_status *status);
+/* An operator's word on a target: UP, DRAINING or DOWN. It outlives reloads, as the target does.
+ * False: the index is past the end. */
+bool upstreams_set_target(struct upstreams *upstreams, const struct upstream_config *upstream,
+                          uint32_t target, enum target_state state) MUST_USE;
+
+/* BREAKER_HALF_OPEN: trials are let through. The values are those of circuit_breaker_state. */
+enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };
+struct upstream_status { /* of an upstream as a whole; counts are since the start of the process */
+    enum breaker_state breaker;
+    uint64_t breaker_open_us; /* time left; 0: not open */
+    uint32_t in_flight, retrying, queued;
+    uint32_t limit; /* of an adaptive upstream; 0: it is none, or nothing is known yet */
+    uint64_t breaker_opened, ejected, hedged;
+};
+void upstreams_upstream_status(struct upstreams *upstreams, const struct upstream_config *upstream,
+                               uint64_t now_us, struct upstream_status *status);
 
 struct upstream_pool; /* one worker's */
 struct upstream_pool *upstream_pool_new(struct loop *loop, struct upstreams *upstreams,
@@ -54,10 +80,15 @@ struct upstream_request {
     uint64_t body_length;
     int64_t timeout_ms; /* whole exchange with its retries */
     bool has_idempotency_key;
+    struct str hash_key; /* for balance "hash": same key, same target; not kept */
+    /* How much of an adaptive limit may be in use for this one to be let in, 0 to 1; above 1 it is
+     * let in whatever is. 0 counts as 1. */
+    double share;
 };
 /* How it ended, beside the client's outcome. */
 enum upstream_kind { /* of an error, for metrics: connect dns tls timeout reset empty protocol
-                        header_limit truncated no_target ports memory aborted */
+                        header_limit truncated no_target ports memory aborted breaker
+                        overload shed */
                      UPSTREAM_OK,
                      UPSTREAM_CONNECT,
                      UPSTREAM_DNS,
@@ -74,7 +105,11 @@ enum upstream_kind { /* of an error, for metrics: connect dns tls timeout reset 
                      UPSTREAM_NO_TARGET,
                      UPSTREAM_NO_PORTS,
                      UPSTREAM_NO_MEMORY,
-                     UPSTREAM_BODY_ABORTED
+                     UPSTREAM_BODY_ABORTED,
+                     UPSTREAM_BREAKER,  /* it is open */
+                     UPSTREAM_OVERLOAD, /* every target has max_requests, and no place was free in
+                                           the queue or none became so in time */
+                     UPSTREAM_SHED      /* over the adaptive limit */
 };
 const char *upstream_kind_name(enum upstream_kind kind);
 /* 502, 503 or 504 for an error before the head (contract §2 "Retries"). */
@@ -85,6 +120,7 @@ struct upstream_result {
     struct str target;  /* url of the last target tried; borrowed from the snapshot; empty: none */
     uint32_t attempts;  /* tries in all, 0 when there was no target */
     uint64_t first_byte_us; /* from start to the head; 0: none came */
+    uint32_t retry_after_s; /* for Retry-After of a 503, at least 1 */
 };
 struct upstream_handler {
     void (*interim)(void *arg, int status, const struct http_fields *fields); /* may be NULL */

@@ -1,13 +1,20 @@
 /* upstream_priv.h - what the files of upstream/ know of each other.
  *
  * registry.c  states of targets, one for the process
+ * status.c    what of them people see, and set
  * balance.c   which target next: pure
+ * choose.c    who may be asked now, and a place there
+ * queue.c     who waits for one
+ * latency.c   how long targets take: peak average, quantile
  * eject.c     a target that fails is left alone for a while
+ * breaker.c   so is an upstream
+ * adaptive.c  how many requests an upstream bears
  * retry.c     may it be tried again, and when: pure but for the budget's counters
  * kind.c      how a try ended, in the words of logs and metrics
  * pool.c      one worker's client and its view of the registry
  * exchange.c  a request's life
  * try.c       its tries
+ * hedge.c     a second one beside the first
  * body.c      its body, kept for another try
  * clock.c     its deadlines
  * check.c     judges the settings
@@ -20,9 +27,75 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* ---- breaker.c ---- */
+enum { BREAKER_SLICES = 10 };
+struct breaker {
+    atomic_uint state;      /* enum breaker_state */
+    atomic_ullong until_us; /* open: until then */
+    atomic_int trials;      /* half open: that may still begin */
+    atomic_uint successes;  /* half open */
+    atomic_ullong opened;   /* since the start */
+    struct {
+        atomic_ullong epoch; /* number of the slice of time that is counted here */
+        atomic_uint total, failed;
+    } slices[BREAKER_SLICES];
+};
+enum breaker_answer { BREAKER_PASS, BREAKER_TRIAL, BREAKER_REFUSE };
+/* TRIAL: what comes of it must be told by breaker_note(), or it is given back. */
+enum breaker_answer breaker_ask(struct breaker *breaker, const struct upstream_config *config,
+                                uint64_t now_us);
+/* An exchange came to its end. */
+void breaker_note(struct breaker *breaker, const struct upstream_config *config, bool is_trial,
+                  bool has_failed, uint64_t now_us);
+void breaker_give_back(struct breaker *breaker); /* a trial that nothing was learned from */
+enum breaker_state breaker_state(const struct breaker *breaker, uint64_t now_us);
+
+/* ---- latency.c ---- */
+/* Time to the head: one bucket each eighth of a power of two, halved as it fills, so that it
+ * follows what is going on now. */
+enum { LATENCY_BUCKETS = 192, LATENCY_ENOUGH = 64 };
+struct latency {
+    atomic_uint counts[LATENCY_BUCKETS];
+    atomic_uint total;
+};
+void latency_note(struct latency *latency, uint64_t us);
+/* 0: too few are known. `share` 0 to 1. Never less than the true quantile. */
+uint64_t latency_quantile_us(const struct latency *latency, double share);
+/* A sample into a peak-sensitive average: up at once, down with time. */
+uint64_t latency_peak(uint64_t average_us, uint64_t age_us, uint64_t sample_us);
+/* What is left of an average that nothing was added to for so long. */
+uint64_t latency_decayed(uint64_t average_us, uint64_t age_us);
+
+/* ---- adaptive.c ---- */
+struct adaptive {
+    atomic_uint limit; /* 0: none yet */
+    atomic_ullong window_ends_us;
+    atomic_uint samples; /* of this window */
+    atomic_ullong sum_us;
+    atomic_uint most_in_flight;
+    atomic_ullong base_us; /* what it takes when it is not busy */
+};
+enum { ADAPTIVE_FLOOR = 8, ADAPTIVE_FIRST = 64, ADAPTIVE_MOST = 100000 };
+/* May one more begin when so many are in flight? */
+bool adaptive_allows(const struct adaptive *adaptive, uint32_t in_flight, double share);
+void adaptive_note(struct adaptive *adaptive, uint64_t took_us, uint32_t in_flight,
+                   uint64_t now_us);
+/* Pure: the limit after a window. */
+uint32_t adaptive_next(uint32_t limit, uint64_t base_us, uint64_t mean_us, uint32_t most_in_flight);
+
 /* ---- registry.c ---- */
+enum { MOST_ADDRESSES = 32 /* of one name */ };
 struct target {
-    struct str url; /* owned */
+    struct str url;            /* owned */
+    struct str address;        /* owned; of a name that was resolved; empty: as the URL says */
+    struct target *named;      /* that the URL names: itself, or whose address this is */
+    struct target **addresses; /* of a name, as last resolved; under the lock; count 0: not yet */
+    uint32_t address_count;
+    struct target *next_address; /* all that it ever had, under the lock */
+    atomic_uint word; /* an operator's: TARGET_UP, TARGET_DRAINING, TARGET_DOWN; of a named one */
+    atomic_bool is_unhealthy; /* by its checks */
+    atomic_ullong since_us;   /* it returned, or was new in a reload; 0: was always there */
+    atomic_ullong peak_us, peak_at_us; /* latency.c */
     atomic_uint in_flight, consecutive;
     atomic_ullong requests, failures;
     atomic_ullong ejected_until_us; /* 0: not */
@@ -34,38 +107,87 @@ struct group { /* an upstream, by name; lives as long as the registry */
     struct target **targets; /* all that a configuration ever named */
     uint32_t count;
     struct group *next;
-    atomic_uint in_flight; /* exchanges */
-    atomic_uint retrying;  /* of them in a retry, or waiting for one */
+    atomic_uint generation;        /* grows when a name's addresses change */
+    atomic_uint in_flight;         /* exchanges */
+    atomic_uint retrying;          /* of them in a retry or a hedge, or waiting for one */
+    atomic_uint queued;            /* of them waiting for a target */
+    atomic_ullong ejected, hedged; /* since the start */
+    struct breaker breaker;
+    struct latency latency;
+    struct adaptive adaptive;
 };
 struct upstreams {
     pthread_mutex_t lock; /* of the lists, and of the decision to eject */
     struct group *groups;
 };
-/* The group and the state of each target of `upstream`, in its order; makes what is missing. False:
- * out of memory. */
+/* Who can be asked: the targets of an upstream in its order, a name by its addresses. */
+struct members {
+    struct group *group;
+    uint32_t generation;
+    struct target **targets;
+    uint32_t *origins; /* place of each in the upstream's targets */
+    uint32_t count;
+};
+/* Makes what is missing. False: out of memory, and there is nothing to clear. */
 bool registry_resolve(struct upstreams *upstreams, const struct upstream_config *upstream,
-                      struct group **group, struct target **targets) MUST_USE;
+                      struct members *members) MUST_USE;
+void members_clear(struct members *members);
+/* For callers that hold the lock. NULL: not adopted. */
+struct group *registry_group(const struct upstreams *upstreams, struct str name);
+struct target *registry_named(const struct group *group, struct str url);
 bool target_is_ejected(const struct target *target, uint64_t now_us);
 bool target_is_failing(const struct target *target, uint64_t now_us);
+/* May anything be sent to it, but for an ejection? */
+bool target_is_usable(const struct target *target);
+/* It returns after the checks, or an operator, had kept it out. */
+void target_set_healthy(struct target *target, bool is_healthy, uint64_t now_us);
 
 /* ---- balance.c ---- */
+enum standing { /* lower is better */
+                STANDING_GOOD,
+                STANDING_BACKUP,
+                STANDING_TRIED, /* by this exchange */
+                STANDING_TRIED_BACKUP,
+                STANDING_EJECTED, /* asked only when nobody else may be */
+                STANDING_OUT      /* never picked */
+};
 struct balance_entry {
     uint32_t weight, in_flight;
-    bool is_ejected, is_tried;
-    int64_t current; /* smooth weighted round robin's own */
+    uint32_t standing; /* enum standing */
+    int64_t current;   /* smooth weighted round robin's own */
+    uint64_t peak_us;  /* p2c: latency as it counts now; 0: unknown */
+    uint64_t name;     /* hash: of the target */
 };
-/* The place of the next target; count is at least 1. One that is neither ejected nor tried, else
- * not ejected, else any. */
-uint32_t balance_pick(enum balance_kind kind, struct balance_entry *entries, uint32_t count,
-                      uint64_t random);
+struct balance_question {
+    enum balance_kind kind;
+    uint64_t random; /* or, for a hash, that of the key */
+};
+/* The place of the next target among those of the best standing; count is at least 1 and one of
+ * them is not OUT. */
+uint32_t balance_pick(const struct balance_question *question, struct balance_entry *entries,
+                      uint32_t count);
+uint64_t balance_hash(struct str text); /* the same in every gateway */
+
+/* ---- choose.c ---- */
+struct slot;
+enum choice { CHOICE_TARGET, CHOICE_FULL, CHOICE_NONE };
+struct choose_question {
+    const struct upstream_config *upstream;
+    uint64_t tried; /* bits of the first 64 places */
+    uint64_t hash;
+    uint32_t worst; /* enum standing: none that stands worse */
+    uint64_t now_us;
+};
+/* TARGET: *place is its place in the slot, and it has one more in flight. */
+enum choice choose_target(struct slot *slot, const struct choose_question *question,
+                          uint32_t *place);
 
 /* ---- eject.c ---- */
 /* How many of `count` may be ejected at once. */
 uint32_t eject_most(double share, uint32_t count);
 void eject_note_success(struct target *target);
-/* `targets`: all of the upstream. */
 void eject_note_failure(struct upstreams *upstreams, const struct upstream_config *config,
-                        struct target *const *targets, struct target *target, uint64_t now_us);
+                        const struct members *members, struct target *target, uint64_t now_us);
 
 /* ---- retry.c ---- */
 struct retry_case {
@@ -81,6 +203,7 @@ struct retry_case {
     uint32_t in_flight, retrying;
 };
 bool retry_is_allowed(const struct retry_case *c);
+bool retry_budget_allows(double budget, uint32_t in_flight, uint32_t retrying);
 /* Wait before it, in microseconds; `nth` counts from 1. */
 uint64_t retry_delay_us(enum upstream_kind kind, bool is_other_target, uint32_t nth,
                         uint64_t random);
@@ -92,10 +215,10 @@ bool kind_is_targets_fault(enum upstream_kind kind); /* counts against it */
 
 /* ---- pool.c ---- */
 struct slot { /* the worker's view of one upstream of the present snapshot */
-    struct group *group;
-    struct target **targets;
+    struct members members;
+    struct str *urls; /* of the named ones, as the snapshot had them */
+    uint32_t named_count;
     struct balance_entry *entries;
-    uint32_t count;
 };
 struct upstream_pool {
     struct loop *loop;
@@ -105,11 +228,24 @@ struct upstream_pool {
     uint32_t slot_count;
     struct upstream_exchange *spare, *all;
     uint32_t spares;
+    struct upstream_exchange *waiting, *last_waiting; /* queue.c */
+    struct deadline look;
 };
 /* NULL: out of memory. */
 struct slot *pool_slot(struct upstream_pool *pool, const struct upstream_config *upstream);
 
 /* ---- exchange.c ---- */
+struct attempt { /* one exchange of the client room with one target */
+    struct upstream_exchange *exchange;
+    struct client_exchange *current;
+    struct target *target; /* NULL: none is under way */
+    struct client_target client_target;
+    uint32_t origin; /* place of the target in the upstream's */
+    uint32_t stale_tries;
+    bool needs_fresh;
+    int status; /* 0: no head yet */
+    uint64_t started_us;
+};
 struct upstream_exchange {
     struct upstream_pool *pool;
     struct upstream_exchange *next, *before; /* in the pool's list of all, or of spare ones */
@@ -120,26 +256,29 @@ struct upstream_exchange {
     void *arg;
     struct str method, path, client_host;
     struct http_fields fields;
+    char deadline_text[24]; /* the value of the field that tells it */
     enum client_body body;
-    uint64_t body_length;
-    bool is_repeatable;
+    uint64_t body_length, hash;
+    bool is_repeatable, may_hedge;
 
     struct group *group;
-    struct target *target; /* of the present try; NULL between tries */
-    struct client_exchange *current;
-    struct client_target client_target;
-    uint32_t target_index;
-    uint64_t tried; /* bits of the first 64 targets */
-    uint32_t attempts_left, stale_tries;
-    bool needs_fresh, has_head, is_stream, is_ended, is_charged;
-    int status; /* of the present try; 0: no head yet */
+    struct attempt attempts[2], *main; /* the other is a hedge */
+    uint64_t tried;                    /* bits of the first 64 places */
+    uint32_t attempts_left;
+    bool has_head, is_stream, is_ended, is_charged;
+    bool is_trial, is_judged;   /* of the breaker */
+    enum upstream_kind refusal; /* UPSTREAM_OK: none */
 
-    struct deadline clock, backoff;
-    uint64_t started_us, try_started_us, active_us; /* active: the last sign of life of the body */
-    uint64_t total_at_us;                           /* UINT64_MAX: none */
+    struct deadline clock, backoff, hedge;
+    uint64_t started_us, active_us; /* active: the last sign of life of the body */
+    uint64_t total_at_us;           /* UINT64_MAX: none */
     uint64_t idle_us;
     bool waits_for_reader; /* of the answer: our own side is slow */
     bool waits_for_body;   /* of the request: likewise */
+
+    bool is_waiting; /* for a target */
+    struct upstream_exchange *next_waiting, *before_waiting;
+    uint64_t wait_ends_us;
 
     struct buf kept; /* the request's body as far as it was read */
     size_t kept_at;  /* sent again up to here */
@@ -148,15 +287,33 @@ struct upstream_exchange {
 };
 /* Over, with done(). */
 void exchange_end(struct upstream_exchange *exchange, enum upstream_kind kind, const char *reason);
-void exchange_leave_target(struct upstream_exchange *exchange);
+/* Silent, and no longer anywhere in flight. */
+void attempt_drop(struct attempt *attempt);
 void pool_free_exchanges(struct upstream_pool *pool); /* unanswered */
+/* Tells the breaker how the exchange went, once. */
+void exchange_tell_breaker(struct upstream_exchange *exchange, bool has_failed);
+
+/* ---- queue.c ---- */
+/* False: no place. */
+bool queue_join(struct upstream_exchange *exchange) MUST_USE;
+void queue_leave(struct upstream_exchange *exchange); /* fine when it is not in it */
+void queue_look(void *pool);                          /* deadline */
+void queue_note_room(struct upstream_pool *pool);     /* a target has a place */
 
 /* ---- try.c ---- */
-/* False: out of memory. `slot` has at least one target. */
-bool try_begin(struct upstream_exchange *exchange, struct slot *slot) MUST_USE;
-void try_after_backoff(void *exchange); /* deadline */
-/* The present try ended (client outcome or deadline): again, or the end. */
-void try_end(struct upstream_exchange *exchange, enum upstream_kind kind, const char *reason);
+enum try_result { TRY_BEGUN, TRY_FULL, TRY_NO_TARGET, TRY_NO_MEMORY };
+enum try_result try_begin(struct upstream_exchange *exchange) MUST_USE;
+void try_now(void *exchange); /* deadline: begins one, waits for one, or ends the exchange */
+/* The attempt ended (client outcome or deadline): again, or the end. */
+void try_end(struct attempt *attempt, enum upstream_kind kind, const char *reason);
+/* On a target that was chosen. False: out of memory. */
+bool attempt_start(struct attempt *attempt, struct slot *slot, uint32_t place) MUST_USE;
+struct attempt *attempt_other(struct attempt *attempt);
+bool attempt_is_on(const struct attempt *attempt);
+
+/* ---- hedge.c ---- */
+void hedge_plan(struct upstream_exchange *exchange); /* the first try has begun */
+void hedge_now(void *exchange);                      /* deadline */
 
 /* ---- body.c ---- */
 ptrdiff_t body_read(void *exchange, char *to, size_t room);

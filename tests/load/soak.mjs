@@ -29,8 +29,8 @@ const configuration = ([origin, odd], turn) => ({
   tiers: { wide: { per_second: 1000000, burst: 1000000, per_minute: 10000000 + turn } },
   limits: { default_tier: 'wide' },
   cache: { memory: '8MiB', max_object: '1MiB', default_ttl: turn % 2 ? '4m' : '5m' },
-  upstreams: { origin: { targets: [origin], keepalive: 16, first_byte_timeout: '700ms', timeout: '20s', ejection: { failures: 0 } },
-    odd: { targets: [odd], ejection: { failures: 0 } } },
+  upstreams: { origin: { targets: [origin], keepalive: 16, first_byte_timeout: '700ms', timeout: '20s', ejection: { failures: 0 }, breaker: { failures: 0 } },
+    odd: { targets: [odd], ejection: { failures: 0 }, breaker: { failures: 0 } } },
   routes: [
     route('/c/*', { strip_prefix: '/c', cache: { ttl: '5s' } }),
     route('/vary/*', { strip_prefix: '/vary', cache: { ttl: '3s', per_user: true } }),

@@ -37,7 +37,7 @@ function settings(origin, nobody) {
     },
     upstreams: {
       sample: { targets: [origin], retry: { attempts: 0 } },
-      broken: { targets: [nobody], ejection: { failures: 0 }, retry: { attempts: 1, on: ["connect"] }, required: false },
+      broken: { targets: [nobody], ejection: { failures: 0 }, breaker: { failures: 0 }, retry: { attempts: 1, on: ["connect"] }, required: false },
     },
     routes: [
       route("products", "/products/*", { cache, invalidates: ["/products", "/products/*"], max_body_bytes: "1KiB" }),

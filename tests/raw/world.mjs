@@ -23,6 +23,7 @@ const upstream = (port, retries) => ({
     timeout: '3s',
     retry: { attempts: retries, on: ['connect', 'reset'] },
     ejection: { failures: 0 },
+    breaker: { failures: 0 },
 });
 
 const configuration = (folder, port) => ({

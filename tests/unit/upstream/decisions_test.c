@@ -10,6 +10,14 @@
 
 /* ---- balance ----------------------------------------------------------- */
 
+static uint32_t pick(enum balance_kind kind, uint64_t random, struct balance_entry *entries,
+                     uint32_t count)
+{
+    struct balance_question question = {kind, random};
+
+    return balance_pick(&question, entries, count);
+}
+
 static void round_robin_is_smooth(void **state)
 {
     struct balance_entry entries[] = {{.weight = 5}, {.weight = 1}, {.weight = 1}};
@@ -17,7 +25,7 @@ static void round_robin_is_smooth(void **state)
 
     (void)state;
     for (int i = 0; i < 14; i++)
-        order[i] = (char)('a' + balance_pick(BALANCE_ROUND_ROBIN, entries, 3, 0));
+        order[i] = (char)('a' + pick(BALANCE_ROUND_ROBIN, 0, entries, 3));
     assert_string_equal(order, "aabacaaaabacaa");
 }
 
@@ -28,25 +36,30 @@ static const struct {
     uint64_t random;
     uint32_t want;
 } picks[] = {
-    {"the only one", {{.weight = 1, .is_ejected = true}}, 1, 7, 0},
+    {"the only one", {{.weight = 1, .standing = STANDING_EJECTED}}, 1, 7, 0},
     {"the least", {{.weight = 1, .in_flight = 2}, {.weight = 1, .in_flight = 1}}, 2, 0, 1},
     {"for its weight", {{.weight = 1, .in_flight = 2}, {.weight = 4, .in_flight = 5}}, 2, 0, 1},
     {"drawn, first", {{.weight = 1}, {.weight = 3}}, 2, 0, 0},
     {"drawn, second", {{.weight = 1}, {.weight = 3}}, 2, 3, 1},
     {"drawn, round", {{.weight = 1}, {.weight = 3}}, 2, 4, 0},
     {"not the ejected",
-     {{.weight = 1, .is_ejected = true}, {.weight = 1, .in_flight = 9}},
+     {{.weight = 1, .standing = STANDING_EJECTED}, {.weight = 1, .in_flight = 9}},
      2,
      0,
      1},
-    {"not the tried", {{.weight = 9, .is_tried = true}, {.weight = 1, .in_flight = 9}}, 2, 0, 1},
+    {"not the tried",
+     {{.weight = 9, .standing = STANDING_TRIED}, {.weight = 1, .in_flight = 9}},
+     2,
+     0,
+     1},
     {"rather tried than ejected",
-     {{.weight = 1, .is_tried = true}, {.weight = 1, .is_ejected = true}},
+     {{.weight = 1, .standing = STANDING_TRIED}, {.weight = 1, .standing = STANDING_EJECTED}},
      2,
      0,
      0},
     {"all ejected: any",
-     {{.weight = 1, .in_flight = 1, .is_ejected = true}, {.weight = 1, .is_ejected = true}},
+     {{.weight = 1, .in_flight = 1, .standing = STANDING_EJECTED},
+      {.weight = 1, .standing = STANDING_EJECTED}},
      2,
      0,
      1},
@@ -60,7 +73,7 @@ static void picks_of_least_request(void **state)
         uint32_t got;
 
         memcpy(entries, picks[i].entries, sizeof(entries));
-        got = balance_pick(BALANCE_LEAST_REQUEST, entries, picks[i].count, picks[i].random);
+        got = pick(BALANCE_LEAST_REQUEST, picks[i].random, entries, picks[i].count);
         if (got != picks[i].want)
             fail_msg("%s: got %" PRIu32, picks[i].name, got);
     }
@@ -69,12 +82,12 @@ static void picks_of_least_request(void **state)
 static void round_robin_leaves_out(void **state)
 {
     struct balance_entry entries[] = {
-        {.weight = 5, .is_ejected = true}, {.weight = 1}, {.weight = 1}};
+        {.weight = 5, .standing = STANDING_EJECTED}, {.weight = 1}, {.weight = 1}};
     int counts[3] = {0};
 
     (void)state;
     for (int i = 0; i < 100; i++)
-        counts[balance_pick(BALANCE_ROUND_ROBIN, entries, 3, 0)]++;
+        counts[pick(BALANCE_ROUND_ROBIN, 0, entries, 3)]++;
     assert_int_equal(counts[0], 0);
     assert_int_equal(counts[1], 50);
 }
@@ -113,26 +126,27 @@ static void ejected_and_back(void **state)
     struct upstream_config config = two_targets(at);
     struct config all = {.upstreams = &config, .upstream_count = 1};
     struct upstreams *upstreams = upstreams_new();
-    struct target *targets[2];
-    struct group *group;
+    struct members members;
+    struct target **targets;
     struct target_status status;
     struct str name;
 
     (void)state;
     assert_non_null(upstreams);
     assert_true(upstreams_adopt(upstreams, &all));
-    assert_true(registry_resolve(upstreams, &config, &group, targets));
+    assert_true(registry_resolve(upstreams, &config, &members));
+    targets = members.targets;
     for (int i = 0; i < 2; i++)
-        eject_note_failure(upstreams, &config, targets, targets[0], 1000);
+        eject_note_failure(upstreams, &config, &members, targets[0], 1000);
     eject_note_success(targets[0]);
     for (int i = 0; i < 2; i++)
-        eject_note_failure(upstreams, &config, targets, targets[0], 1000);
+        eject_note_failure(upstreams, &config, &members, targets[0], 1000);
     assert_false(target_is_ejected(targets[0], 1000));
-    eject_note_failure(upstreams, &config, targets, targets[0], 1000);
+    eject_note_failure(upstreams, &config, &members, targets[0], 1000);
     assert_true(target_is_ejected(targets[0], 1001));
     assert_true(upstreams_are_ready(upstreams, &all, 1001, &name));
     for (int i = 0; i < 9; i++) /* the last one stays */
-        eject_note_failure(upstreams, &config, targets, targets[1], 1000);
+        eject_note_failure(upstreams, &config, &members, targets[1], 1000);
     assert_false(target_is_ejected(targets[1], 1001));
     assert_true(upstreams_status(upstreams, &config, 0, 1001, &status));
     assert_int_equal(status.state, TARGET_EJECTED);
@@ -140,6 +154,7 @@ static void ejected_and_back(void **state)
     assert_int_equal(status.ejected_until_us, 1000 + 10000000);
     assert_false(target_is_ejected(targets[0], 1000 + 10000000)); /* ends by itself */
     assert_false(upstreams_status(upstreams, &config, 2, 1001, &status));
+    members_clear(&members);
     upstreams_free(&upstreams);
 }
 
@@ -148,17 +163,18 @@ static void states_survive_a_reload(void **state)
     struct target_config at[2];
     struct upstream_config config = two_targets(at), after;
     struct upstreams *upstreams = upstreams_new();
-    struct target *before[2], *now[2];
-    struct group *group;
+    struct members before, now;
 
     (void)state;
     assert_non_null(upstreams);
-    assert_true(registry_resolve(upstreams, &config, &group, before));
+    assert_true(registry_resolve(upstreams, &config, &before));
     at[0].url = STR("http://c:1");
     after = config;
-    assert_true(registry_resolve(upstreams, &after, &group, now));
-    assert_ptr_equal(before[1], now[1]);
-    assert_ptr_not_equal(before[0], now[0]);
+    assert_true(registry_resolve(upstreams, &after, &now));
+    assert_ptr_equal(before.targets[1], now.targets[1]);
+    assert_ptr_not_equal(before.targets[0], now.targets[0]);
+    members_clear(&before);
+    members_clear(&now);
     upstreams_free(&upstreams);
 }
 

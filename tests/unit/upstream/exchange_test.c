@@ -155,6 +155,8 @@ static void stage_start(struct stage *s)
     s->config.ejection.failures = 5;
     s->config.ejection.eject_for_ms = 10000;
     s->config.ejection.max = 0.5;
+    s->config.max_requests = 100;
+    s->config.queue_timeout_ms = 1000;
     s->hang = (struct deadline){.fn = hangs};
 }
 
@@ -163,7 +165,8 @@ static void add_target(struct stage *s, uint16_t port)
     uint32_t i = s->config.target_count++;
 
     snprintf(s->urls[i], sizeof(s->urls[i]), "http://127.0.0.1:%u", (unsigned)port);
-    s->targets[i] = (struct target_config){str_of(s->urls[i]), false, STR("127.0.0.1"), port, 1};
+    s->targets[i] =
+        (struct target_config){str_of(s->urls[i]), false, STR("127.0.0.1"), port, 1, false};
 }
 
 static void add_server(struct stage *s, const struct step *const *scripts, size_t count)

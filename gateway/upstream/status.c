@@ -1,0 +1,166 @@
+/* status.c - what people see of upstreams and their targets, and what operators set.
+ *
+ * A name that was resolved to several addresses is shown as one target: its counts are
+ * sums, and its state is that of the best of them, since one that stands is enough.
+ *
+ * Threads: any; under the registry's lock, because a name's addresses may change. */
+#include "upstream/upstream_priv.h"
+
+const char *target_state_name(enum target_state state)
+{
+    switch (state) {
+    case TARGET_UP:
+        return "up";
+    case TARGET_FAILING:
+        return "failing";
+    case TARGET_EJECTED:
+        return "ejected";
+    case TARGET_UNHEALTHY:
+        return "unhealthy";
+    case TARGET_DRAINING:
+        return "drain";
+    case TARGET_DOWN:
+        return "down";
+    }
+    return "unknown";
+}
+
+static enum target_state state_of(const struct target *target, uint64_t now_us)
+{
+    enum target_state word = (enum target_state)atomic_load(&target->named->word);
+
+    if (word != TARGET_UP)
+        return word;
+    if (atomic_load(&target->is_unhealthy))
+        return TARGET_UNHEALTHY;
+    if (target_is_ejected(target, now_us))
+        return TARGET_EJECTED;
+    return target_is_failing(target, now_us) ? TARGET_FAILING : TARGET_UP;
+}
+
+static void add(struct target_status *status, const struct target *target, uint64_t now_us)
+{
+    enum target_state state = state_of(target, now_us);
+    uint32_t in_a_row = atomic_load(&target->consecutive);
+    double latency_s = (double)atomic_load(&target->latency_us) / 1e6;
+
+    status->in_flight += atomic_load(&target->in_flight);
+    status->requests += atomic_load(&target->requests);
+    status->failures += atomic_load(&target->failures);
+    if (in_a_row > status->consecutive_failures)
+        status->consecutive_failures = in_a_row;
+    if (latency_s > status->latency_s)
+        status->latency_s = latency_s;
+    if (state >= status->state)
+        return;
+    status->state = state;
+    status->ejected_until_us = state == TARGET_EJECTED ? atomic_load(&target->ejected_until_us) : 0;
+}
+
+static void read_target(struct target_status *status, const struct target *named, uint64_t now_us)
+{
+    status->state = TARGET_DOWN;
+    for (uint32_t i = 0; i < named->address_count; i++)
+        add(status, named->addresses[i], now_us);
+    if (named->address_count == 0)
+        add(status, named, now_us);
+}
+
+static struct target *find(struct upstreams *upstreams, const struct upstream_config *upstream,
+                           uint32_t index)
+{
+    const struct group *group = registry_group(upstreams, upstream->name);
+
+    return group == NULL ? NULL : registry_named(group, upstream->targets[index].url);
+}
+
+bool upstreams_status(struct upstreams *upstreams, const struct upstream_config *upstream,
+                      uint32_t index, uint64_t now_us, struct target_status *status)
+{
+    const struct target *named;
+
+    if (index >= upstream->target_count)
+        return false;
+    *status = (struct target_status){.url = upstream->targets[index].url,
+                                     .weight = upstream->targets[index].weight,
+                                     .is_backup = upstream->targets[index].is_backup};
+    pthread_mutex_lock(&upstreams->lock);
+    named = find(upstreams, upstream, index);
+    if (named != NULL) /* else it is not adopted yet: nothing is known of it */
+        read_target(status, named, now_us);
+    pthread_mutex_unlock(&upstreams->lock);
+    return true;
+}
+
+bool upstreams_set_target(struct upstreams *upstreams, const struct upstream_config *upstream,
+                          uint32_t index, enum target_state state)
+{
+    struct target *named;
+
+    if (index >= upstream->target_count)
+        return false;
+    pthread_mutex_lock(&upstreams->lock);
+    named = find(upstreams, upstream, index);
+    if (named != NULL && atomic_exchange(&named->word, state) != (unsigned)state &&
+        state == TARGET_UP) {
+        target_set_healthy(named, true, clock_mono_us());
+        atomic_store(&named->ejected_until_us, 0);
+        for (uint32_t i = 0; i < named->address_count; i++) {
+            target_set_healthy(named->addresses[i], true, clock_mono_us());
+            atomic_store(&named->addresses[i]->ejected_until_us, 0);
+        }
+    }
+    pthread_mutex_unlock(&upstreams->lock);
+    return named != NULL;
+}
+
+void upstreams_upstream_status(struct upstreams *upstreams, const struct upstream_config *upstream,
+                               uint64_t now_us, struct upstream_status *status)
+{
+    const struct group *group;
+    uint64_t until_us;
+
+    *status = (struct upstream_status){.breaker = BREAKER_CLOSED};
+    pthread_mutex_lock(&upstreams->lock);
+    group = registry_group(upstreams, upstream->name);
+    pthread_mutex_unlock(&upstreams->lock);
+    if (group == NULL)
+        return;
+    status->breaker = breaker_state(&group->breaker, now_us);
+    until_us = atomic_load(&group->breaker.until_us);
+    if (status->breaker == BREAKER_OPEN && until_us > now_us)
+        status->breaker_open_us = until_us - now_us;
+    status->breaker_opened = atomic_load(&group->breaker.opened);
+    status->in_flight = atomic_load(&group->in_flight);
+    status->retrying = atomic_load(&group->retrying);
+    status->queued = atomic_load(&group->queued);
+    status->limit = upstream->adaptive ? atomic_load(&group->adaptive.limit) : 0;
+    status->ejected = atomic_load(&group->ejected);
+    status->hedged = atomic_load(&group->hedged);
+}
+
+static bool has_target(struct upstreams *upstreams, const struct upstream_config *upstream,
+                       uint64_t now_us)
+{
+    struct target_status status;
+
+    for (uint32_t i = 0; upstreams_status(upstreams, upstream, i, now_us, &status); i++)
+        if (status.state == TARGET_UP)
+            return true;
+    return false;
+}
+
+bool upstreams_are_ready(struct upstreams *upstreams, const struct config *config, uint64_t now_us,
+                         struct str *name)
+{
+    for (uint32_t i = 0; i < config->upstream_count; i++) {
+        const struct upstream_config *upstream = &config->upstreams[i];
+
+        if (!upstream->required || has_target(upstreams, upstream, now_us))
+            continue;
+        if (name != NULL)
+            *name = upstream->name;
+        return false;
+    }
+    return true;
+}
