@@ -59,7 +59,8 @@ void get_rate_limit_status(struct call *call)
             return;
     } else if (!named_caller(call, name, &caller)) {
         answer_refusal(call, 400,
-                       "client: must be key:ID of a known key, ip:ADDRESS, or a key's bare id.");
+                       "client: must be user:ID, key:ID of a known key, ip:ADDRESS, or the bare id "
+                       "of a key or of a user who was seen.");
         return;
     }
     override_tier(call, &caller);

@@ -63,7 +63,7 @@ struct admin_config {
 };
 
 /* ---- identity ---- */
-enum identity_source { SOURCE_API_KEY, SOURCE_IP };
+enum identity_source { SOURCE_JWT, SOURCE_API_KEY, SOURCE_IP };
 struct api_key_config {
     struct str
         sha256_hex; /* 64 lower-case digits: the credential itself is never in the configuration */
@@ -81,6 +81,15 @@ struct identity_config {
         struct api_key_config *keys;
         uint32_t key_count;
     } api_key;
+    struct { /* read when secret or jwks_url is set */
+        struct str_list algorithms;
+        struct str secret, jwks_url;
+        struct str issuer, audience; /* empty: not looked at */
+        struct str user_claim, tier_claim;
+        int64_t leeway_ms;
+        bool required;
+    } jwt;
+    bool revocation;
     struct {
         uint32_t ipv4_prefix, ipv6_prefix;
     } ip;

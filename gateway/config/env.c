@@ -18,7 +18,7 @@ static const struct alias {
     {"REDIS_CACHE_TTL", "cache", "default_ttl"}, /* the older name loses */
     {"CACHE_TTL_DEFAULT", "cache", "default_ttl"},      {"GATEWAY_LISTEN", "server", "listen"},
     {"GATEWAY_ADMIN_LISTEN", "admin", "listen"},        {"GATEWAY_ADMIN_TOKEN", "admin", "token"},
-    {"GATEWAY_HASH_SECRET", "identity", "hash_secret"},
+    {"GATEWAY_HASH_SECRET", "identity", "hash_secret"}, {"JWT_SECRET", "identity", "jwt.secret"},
 };
 
 /* The value of a variable, which faults name from now on. False: unset or empty. */
@@ -46,14 +46,16 @@ static void mark(struct reader *reader, const char *format, ...)
         reader_mark(reader, str_of(path), str_of(reader->variable));
 }
 
+/* "secret", or "jwt.secret" where the fields lie in their parent's struct. */
 static const struct field *field_named(const struct section *section, const char *name)
 {
-    size_t i = 0;
+    size_t i = 0, dot = strcspn(name, ".");
 
-    while (i < section->count && strcmp(section->fields[i].name, name) != 0)
+    while (i < section->count && !str_eq(str_of(section->fields[i].name), str_at(name, dot)))
         i++;
     CHECK(i < section->count); /* else a table has lost a row */
-    return &section->fields[i];
+    return name[dot] == '.' ? field_named(section->fields[i].detail, name + dot + 1)
+                            : &section->fields[i];
 }
 
 static void read_aliases(struct reader *reader)

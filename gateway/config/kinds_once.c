@@ -91,18 +91,24 @@ const struct kind kind_store = {.takes_text = true,
 
 /* ---- identity.sources: an ordered list of kinds of credentials ---- */
 
-static const char *const source_names[] = {"api_key", "ip"};
+static const char *const source_names[] = {"jwt", "api_key", "ip"};
+
+/* COUNT_OF(source_names): none of them. */
+static enum identity_source source_named(struct str text)
+{
+    size_t i = 0;
+
+    while (i < COUNT_OF(source_names) && !str_eq(text, str_of(source_names[i])))
+        i++;
+    return (enum identity_source)i;
+}
 
 static bool is_source(struct str text)
 {
-    for (size_t i = 0; i < COUNT_OF(source_names); i++) {
-        if (str_eq(text, str_of(source_names[i])))
-            return true;
-    }
-    return false;
+    return (size_t)source_named(text) < COUNT_OF(source_names);
 }
 
-static const struct text_rule source_rule = {"\"api_key\" or \"ip\"", is_source};
+static const struct text_rule source_rule = {"\"jwt\", \"api_key\" or \"ip\"", is_source};
 static const struct field source_texts = {.kind = &kind_texts, .detail = &source_rule};
 
 static enum read_result sources_put(struct reader *reader, void *base, const struct str_list *texts)
@@ -110,13 +116,13 @@ static enum read_result sources_put(struct reader *reader, void *base, const str
     struct identity_config *identity = base;
 
     if (texts->count == 0) {
-        reader_fault(reader, "is an empty list, expected at least one of \"api_key\" and \"ip\"");
+        reader_fault(reader, "is an empty list, expected at least one of \"jwt\", \"api_key\" "
+                             "and \"ip\"");
         return READ_FAULTED;
     }
     identity->source_count = 0;
     for (uint32_t i = 0; i < texts->count && i < COUNT_OF(identity->sources); i++)
-        identity->sources[identity->source_count++] =
-            str_eq(texts->at[i], STR("ip")) ? SOURCE_IP : SOURCE_API_KEY;
+        identity->sources[identity->source_count++] = source_named(texts->at[i]);
     return READ_OK;
 }
 
@@ -157,10 +163,10 @@ static void sources_schema(struct printer *printer, const struct field *field, c
     (void)base;
     schema_text(printer, "array", NULL);
     print_name(printer, STR("items"));
-    buf_add_str(printer->out, STR("{\"enum\": [\"api_key\", \"ip\"]}"));
+    buf_add_str(printer->out, STR("{\"enum\": [\"jwt\", \"api_key\", \"ip\"]}"));
 }
 
-const struct kind kind_sources = {.expected = "a list of \"api_key\" and \"ip\"",
+const struct kind kind_sources = {.expected = "a list of \"jwt\", \"api_key\" and \"ip\"",
                                   .from_text = sources_from_text,
                                   .from_node = sources_from_node,
                                   .print = sources_print,

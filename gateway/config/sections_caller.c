@@ -70,6 +70,20 @@ static const struct collection key_collection = {
     .name_offset = offsetof(struct api_key_config, sha256_hex),
     .hides_names = true};
 
+static bool is_algorithm(struct str text)
+{
+    static const char *const known[] = {"HS256", "HS384", "HS512", "RS256", "RS384",
+                                        "RS512", "PS256", "ES256", "ES384", "EdDSA"};
+
+    for (size_t i = 0; i < COUNT_OF(known); i++)
+        if (str_eq(text, str_of(known[i])))
+            return true;
+    return false;
+}
+
+static const struct text_rule algorithm_rule = {
+    "one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, ES256, ES384 and EdDSA", is_algorithm};
+
 #define I struct identity_config
 static const struct field api_key_fields[] = {
     FIELD_WITH(field_rule, "header", kind_text, I, api_key.header, "X-API-Key", 0, 0,
@@ -82,6 +96,28 @@ static const struct field api_key_fields[] = {
 };
 static const struct section api_key_section = {SECTION(api_key_fields, 0)};
 
+static const struct field jwt_fields[] = {
+    FIELD_WITH(algorithm_rule, "algorithms", kind_texts, I, jwt.algorithms, "HS256", 0, 0,
+               "the only ones that a token may be signed with"),
+    FIELD("secret", kind_secret, I, jwt.secret, "", 0, 0,
+          "of HS256, HS384 and HS512; JWT_SECRET; empty: none"),
+    FIELD("jwks_url", kind_text, I, jwt.jwks_url, "", 0, 0,
+          "where the public keys of the other algorithms are fetched; empty: nowhere"),
+    FIELD("issuer", kind_text, I, jwt.issuer, "", 0, 0,
+          "what `iss` must be, to the byte; empty: anything"),
+    FIELD("audience", kind_text, I, jwt.audience, "", 0, 0,
+          "what `aud` must be or hold; empty: anything"),
+    FIELD_WITH(id_rule, "user_claim", kind_text, I, jwt.user_claim, "sub", 0, 0,
+               "the claim that names the user"),
+    FIELD_WITH(id_rule, "tier_claim", kind_text, I, jwt.tier_claim, "tier", 0, 0,
+               "the claim that names their tier; without it limits.default_tier"),
+    FIELD("leeway", kind_duration, I, jwt.leeway_ms, "30s", 0, MINUTES(5),
+          "how far clocks may differ, for exp, nbf and iat"),
+    FIELD("required", kind_bool, I, jwt.required, "false", 0, 0,
+          "true: every route but those with auth `off` needs a token, whatever else comes"),
+};
+static const struct section jwt_section = {SECTION(jwt_fields, 0)};
+
 static const struct field ip_fields[] = {
     FIELD("ipv4_prefix", kind_count, I, ip.ipv4_prefix, "32", 8, 32,
           "bits of an IPv4 address that make one client"),
@@ -91,11 +127,15 @@ static const struct field ip_fields[] = {
 static const struct section ip_section = {SECTION(ip_fields, 0)};
 
 static const struct field identity_fields[] = {
-    FIELD("sources", kind_sources, I, sources, "api_key,ip", 0, 0,
+    FIELD("sources", kind_sources, I, sources, "jwt,api_key,ip", 0, 0,
           "where to look for a credential, in this order"),
     FIELD("hash_secret", kind_secret, I, hash_secret, "", 0, 0,
           "key of the hashes that stand for clients; empty: random for this process"),
     FIELD_NESTED("api_key", api_key_section, "keys that clients send"),
+    FIELD_NESTED("jwt", jwt_section,
+                 "tokens in Authorization: Bearer; read when secret or jwks_url is set"),
+    FIELD("revocation", kind_bool, I, revocation, "true", 0, 0,
+          "tokens that were revoked are refused"),
     FIELD_NESTED("ip", ip_section, "clients that are known by their address alone"),
 };
 #undef I

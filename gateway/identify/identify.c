@@ -73,7 +73,7 @@ static bool keys_init(struct identify *identify, struct fail *why)
 }
 
 struct identify *identify_new(const struct config *config, const struct hash_key *seed,
-                              struct fail *why)
+                              struct identify_shared *shared, struct fail *why)
 {
     struct identify *identify = calloc(1, sizeof(*identify));
 
@@ -82,6 +82,12 @@ struct identify *identify_new(const struct config *config, const struct hash_key
         return NULL;
     }
     identify->config = config;
+    identify->shared = shared;
+    identify->serial =
+        random_u64() | 1; /* with a version added it is never 0, but by an accident */
+    identify->reads_jwt =
+        config->identity.jwt.secret.len > 0 || config->identity.jwt.jwks_url.len > 0;
+    identify->needs_jwt = identify->reads_jwt && config->identity.jwt.required;
     identify->secret = secret_of(config, seed);
     identify->header_id = http_name_of(config->identity.api_key.header);
     identify->default_tier = config_tier(config, config->limits.default_tier);
@@ -180,7 +186,24 @@ static bool ask_key(const struct identify *identify, const struct identify_quest
         break;
     }
     answer->credential_seen = true;
+    answer->method = METHOD_API_KEY;
     return true;
+}
+
+/* True: the source decides. */
+static bool ask_source(const struct identify *identify, enum identity_source source,
+                       const struct identify_question *question, struct arena *arena,
+                       struct identify_answer *answer, enum identify_result *result)
+{
+    switch (source) {
+    case SOURCE_JWT:
+        return identify->reads_jwt && bearer_ask(identify, question, arena, answer, result);
+    case SOURCE_API_KEY:
+        return ask_key(identify, question, answer, result);
+    case SOURCE_IP:
+        break;
+    }
+    return false;
 }
 
 enum identify_result identify_ask(const struct identify *identify,
@@ -190,24 +213,61 @@ enum identify_result identify_ask(const struct identify *identify,
     const struct identity_config *config = &identify->config->identity;
     enum auth_kind auth = question->route != NULL ? question->route->auth : AUTH_NONE;
     enum identify_result result;
-    bool asks_more = auth != AUTH_OFF;
 
     *answer = (struct identify_answer){0};
     answer->address =
         address_of_client(identify, question->fields, question->peer, &answer->peer_is_trusted);
     address_caller(identify, answer->address, arena, &answer->caller);
-    for (uint32_t i = 0; i < config->source_count && asks_more; i++) {
-        switch (config->sources[i]) {
-        case SOURCE_API_KEY:
-            if (ask_key(identify, question, answer, &result))
-                return result;
-            break;
-        case SOURCE_IP: /* everybody has one, so nothing after it is looked at */
-            asks_more = false;
-            break;
-        }
+    if (auth == AUTH_OFF)
+        return IDENTIFY_OK;
+    /* everybody has an address, so nothing after it is looked at */
+    for (uint32_t i = 0; i < config->source_count && config->sources[i] != SOURCE_IP; i++) {
+        if (!ask_source(identify, config->sources[i], question, arena, answer, &result))
+            continue;
+        if (result == IDENTIFY_OK && identify->needs_jwt && answer->method != METHOD_JWT)
+            return refused(IDENTIFY_NEEDED, "jwt_needed", answer);
+        return result;
     }
+    if (identify->needs_jwt)
+        return refused(IDENTIFY_NEEDED, "jwt_needed", answer);
     return auth == AUTH_IDENTITY ? refused(IDENTIFY_NEEDED, "needed", answer) : IDENTIFY_OK;
+}
+
+/* ---- by name ---- */
+
+static struct str user_name(struct str id, struct arena *arena)
+{
+    return id.len > 0 && id.len <= JWT_USER_MOST ? arena_printf(arena, "user:%.*s", STR_ARG(id))
+                                                 : STR_NONE;
+}
+
+static bool user_was_seen(const struct identify *identify, struct str id, struct arena *arena)
+{
+    struct str name = user_name(id, arena);
+
+    return name.ptr != NULL && identify->shared != NULL &&
+           shared_seen_tier(identify->shared, hash_sip128(&identify->secret, name),
+                            identify->config) != NULL;
+}
+
+static bool user_caller(const struct identify *identify, struct str id, struct arena *arena,
+                        struct caller *caller)
+{
+    struct str name = user_name(id, arena);
+    const struct tier_config *tier = NULL;
+
+    if (name.ptr == NULL)
+        return false;
+    *caller = (struct caller){
+        .kind = CALLER_USER,
+        .id = str_from(name, sizeof("user:") - 1),
+        .name = name,
+        .hash = hash_sip128(&identify->secret, name),
+    };
+    if (identify->shared != NULL)
+        tier = shared_seen_tier(identify->shared, caller->hash, identify->config);
+    caller->tier = tier != NULL ? tier : identify->default_tier;
+    return true;
 }
 
 bool identify_by_name(const struct identify *identify, struct str name, struct arena *arena,
@@ -223,6 +283,10 @@ bool identify_by_name(const struct identify *identify, struct str name, struct a
         address_caller(identify, address, arena, caller);
         return true;
     }
+    if (str_starts(name, STR("user:")))
+        return user_caller(identify, str_from(name, 5), arena, caller);
+    if (!str_starts(name, STR("key:")) && user_was_seen(identify, name, arena))
+        return user_caller(identify, name, arena, caller);
     const struct known_key *key =
         map_get(identify->by_id, str_starts(name, STR("key:")) ? str_from(name, 4) : name);
     if (key == NULL)

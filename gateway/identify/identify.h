@@ -1,21 +1,29 @@
-/* identify.h - who is asking: address behind trusted proxies, or API key.
+/* identify.h - who is asking: address behind trusted proxies, API key, or JSON web token.
  *
- * Immutable after identify_new(), so any thread. Credentials are compared as SHA-256
- * digests through a keyed hash table: no timing tells how near a guess was. */
+ * Rules (struct identify) are immutable after identify_new(), so any thread. Credentials are
+ * compared as SHA-256 digests through a keyed hash table: no timing tells how near a guess was.
+ * What all threads know together (public keys, revoked tokens) is in struct identify_shared; what
+ * one worker has found out already, in its struct identify_memory. */
 #ifndef GATEWAY_IDENTIFY_H
 #define GATEWAY_IDENTIFY_H
 #include "base/base.h"
 #include "config/config.h"
 #include "http/http.h"
+#include "loop/loop.h"
+#include "metrics/metrics.h"
 
 struct identify;
+struct identify_shared;
+struct identify_memory;
 
-enum caller_kind { CALLER_IP, CALLER_API_KEY, CALLER_USER };
+enum caller_kind { CALLER_IP, CALLER_API_KEY, CALLER_USER, CALLER_KINDS };
+/* Which credential was looked at; the label of auth_total. */
+enum identify_method { METHOD_NONE, METHOD_JWT, METHOD_API_KEY, IDENTIFY_METHODS };
 struct caller {
     enum caller_kind kind;
     struct str id;   /* "acme", or the address' text: never logged raw for CALLER_IP */
-    struct str name; /* "key:acme", "ip:9f86d081…" (hashed, 16 hex digits): may be logged and shown;
-                        arena, or of identify */
+    struct str name; /* "key:acme", "user:1234", "ip:9f86d081…" (hashed, 16 hex digits): may be
+                        logged and shown; arena, or of identify */
     struct hash128 hash;              /* keyed hash of kind and id: the name in stores */
     const struct tier_config *tier;   /* never NULL */
     const struct api_key_config *key; /* for CALLER_API_KEY */
@@ -26,6 +34,7 @@ enum identify_result {
     IDENTIFY_INVALID, /* 401: a credential came that is not valid; *caller is the address, which is
                          charged */
     IDENTIFY_FORBIDDEN, /* 403: the key's scopes exclude the route; *caller is the key's */
+    IDENTIFY_WAITS, /* the signer of a token is not known yet: identify_wait(), then ask again */
 };
 struct identify_question {
     const struct http_fields *fields;
@@ -34,29 +43,73 @@ struct identify_question {
     const struct route_config
         *route; /* NULL: as on a route with auth `none`, scopes not looked at */
     int64_t wall_s;
+    uint64_t now_us;                /* loop_now_us() */
+    struct identify_memory *memory; /* the asking worker's; NULL: every token is verified anew */
+    bool may_wait;                  /* false: never IDENTIFY_WAITS */
 };
 struct identify_answer {
     struct caller caller;
     struct str address; /* the client's, behind trusted proxies; borrowed or arena */
     bool peer_is_trusted;
     const char *reason; /* static slug for a refusal: "key_unknown", "key_expired", "key_malformed",
-                           "key_duplicate", "scope", "needed" */
-    bool credential_seen; /* a credential of the API-key kind was there */
+                           "key_duplicate", "scope", "needed", "jwt_sig", "jwt_expired", … */
+    bool credential_seen; /* a credential was there: a key or a token */
+    enum identify_method method;
+    struct str token;      /* of METHOD_JWT and IDENTIFY_OK; borrowed from the fields */
+    int64_t token_until_s; /* after that it is not valid anyway */
 };
 
+/* ---- what all threads know together: any thread ---- */
+struct identify_shared *identify_shared_new(void) MUST_USE; /* NULL: out of memory */
+void identify_shared_free(struct identify_shared **shared); /* after all that uses it */
+
+/* ---- one worker's: its thread, but for new and free ---- */
+/* loop: where the worker lives. NULL: out of memory. */
+struct identify_memory *identify_memory_new(struct identify_shared *shared,
+                                            struct loop *loop) MUST_USE;
+/* After the worker's loop has ended, or before it began. */
+void identify_memory_free(struct identify_memory **memory);
+
+/* ---- the keys of tokens, from identity.jwt.jwks_url: the main thread ---- */
+struct identify_fetcher;
+/* Borrows the three; sheet: of the main thread. NULL with the reason. */
+struct identify_fetcher *identify_fetcher_new(struct identify_shared *shared, struct loop *loop,
+                                              struct sheet *sheet, struct fail *why) MUST_USE;
+/* When no worker runs any more. */
+void identify_fetcher_free(struct identify_fetcher **fetcher);
+/* Fetches from this configuration's URL from now on. The same URL: keys and timing stay. */
+void identify_fetcher_use(struct identify_fetcher *fetcher, const struct config *config);
+/* A request that waits for keys; linked while it waits. */
+struct identify_wait {
+    void (*fn)(void *arg); /* once, from the loop: ask again, with may_wait false */
+    void *arg;
+    struct identify_memory *memory; /* NULL: not waiting */
+    struct identify_wait *next, **back;
+};
+/* After IDENTIFY_WAITS. Many waits are one fetch, which is over within a few seconds, whatever
+ * became of it. Worker's thread. */
+void identify_wait(struct identify_memory *memory, struct identify_wait *wait);
+void identify_wait_cancel(
+    struct identify_wait *wait); /* silent from now on; fine when not waiting */
+
+/* ---- the rules ---- */
 /* An address is masked (identity.ip) before it is hashed: a whole /64 is one client. Peers on unix
  * sockets are one client, "unix".
  *
- * Borrows `config`. seed: keys the client hashes where identity.hash_secret is empty; the same for
- * the life of the process, so that counters survive a reload. */
+ * Borrows `config` and `shared`. seed: keys the client hashes where identity.hash_secret is empty;
+ * the same for the life of the process, so that counters survive a reload. */
 struct identify *identify_new(const struct config *config, const struct hash_key *seed,
-                              struct fail *why) MUST_USE;
+                              struct identify_shared *shared, struct fail *why) MUST_USE;
 void identify_free(struct identify **identify);
 enum identify_result identify_ask(const struct identify *identify,
                                   const struct identify_question *question, struct arena *arena,
                                   struct identify_answer *answer) MUST_USE;
-/* The caller of a name as in the admin API: "key:ID", "ip:ADDRESS", or a bare id (tried as a key).
- * False: no such form. */
+/* The value of WWW-Authenticate for a refusal; arena. */
+struct str identify_challenge(const struct identify *identify, const struct identify_answer *answer,
+                              struct arena *arena);
+/* The caller of a name as in the admin API: "user:ID", "key:ID", "ip:ADDRESS", or a bare id: a user
+ * who was seen, else a key. A user whose tier is not known has limits.default_tier. False: no such
+ * form. */
 bool identify_by_name(const struct identify *identify, struct str name, struct arena *arena,
                       struct caller *caller) MUST_USE;
 /* The keyed hash under which an address is logged: 16 hex digits, "ip:" in front; arena. */

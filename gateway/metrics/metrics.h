@@ -51,6 +51,10 @@ enum metric_id {
     M_BREAKER_OPENED,       /* circuit_breaker_opened_total{upstream} */
     M_DEPENDENCY_HEALTH,    /* dependency_health_status{dependency} gauge */
     M_AUTH,                 /* auth_total{method,result} */
+    M_JWKS_FETCHES,         /* jwks_fetches_total{outcome} */
+    M_JWKS_KEYS,            /* jwks_keys gauge */
+    M_TOKEN_REVOCATIONS,    /* token_revocations_total */
+    M_REVOKED_TOKENS,       /* revoked_tokens gauge */
     M_LOOP_LAG,             /* backpressure_event_loop_lag_seconds{worker} gauge */
     M_LOOP_UTILIZATION,     /* backpressure_loop_utilization{worker} gauge */
     M_SLOW_REQUESTS,        /* slow_requests_total{route} */

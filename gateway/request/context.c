@@ -20,7 +20,7 @@ struct request_rules *request_rules_new(struct config *config, const struct requ
     atomic_init(&rules->references, 1);
     rules->config = config_hold(config);
     rules->routes = routes_new(config);
-    rules->identify = identify_new(config, &shared->seed, why);
+    rules->identify = identify_new(config, &shared->seed, shared->identify, why);
     if (rules->routes == NULL || rules->identify == NULL) {
         if (rules->routes == NULL)
             fail_set(why, "out of memory");
@@ -79,7 +79,9 @@ struct request_context *request_context_new(struct loop *loop, struct request_sh
     context->in_flight = metrics_cell(sheet, M_REQUESTS_IN_FLIGHT);
     context->collapsed = metrics_cell(sheet, M_CACHE_COLLAPSED);
     context->decision = metrics_cell(sheet, M_RATE_LIMIT_DECISION);
-    if (pool != NULL && shared->records != NULL && !records_join(shared->records, context))
+    context->memory = identify_memory_new(shared->identify, loop);
+    if (context->memory == NULL ||
+        (pool != NULL && shared->records != NULL && !records_join(shared->records, context)))
         request_context_free(&context);
     return context;
 }
@@ -124,6 +126,7 @@ void request_context_free(struct request_context **context)
         free(spare);
     }
     crules_release(&old->now);
+    identify_memory_free(&old->memory);
     buf_free(&old->line);
     buf_free(&old->text);
     free(old);

@@ -28,6 +28,7 @@ struct request_shared {
     struct cache *cache;
     struct limiter *limiter;
     struct upstreams *upstreams;
+    struct identify_shared *identify; /* NULL (in tests): no key sets, nothing is revoked */
     struct metrics *metrics;
     struct request_records *records; /* NULL: none are kept */
     struct hash_key seed;            /* of client hashes, where identity.hash_secret is empty */

@@ -75,6 +75,8 @@ struct request_context {
     struct cell *in_flight, *collapsed, *decision;
     uint64_t next_slow_line_us;
     struct ring *recent, *notable; /* decision records; owned by shared->records; NULL: none */
+    struct cell *auth_ok[IDENTIFY_METHODS]; /* made at first use */
+    struct identify_memory *memory;
 };
 
 struct request_rules {
@@ -181,6 +183,8 @@ struct request {
     struct identify_answer who;
     bool is_known, is_limited;
     enum identify_result identity;
+    struct identify_wait key_wait;
+    bool has_waited_for_keys;
     bool is_refused_by_limit;
     uint64_t wait_s;     /* Retry-After of the refusal */
     uint64_t taken;      /* of each window so far */
@@ -224,9 +228,10 @@ void limit_settle_header(struct request *r, const struct http_fields *fields);
  * held is given back. */
 void limit_finish(struct request *r, uint64_t bytes_in, uint64_t bytes_out);
 
-/* stage_route.c */
-enum step refuse_identity(struct request *r); /* of the identify step, after the limit */
-enum step refuse_credential(struct request *r, const char *reason, const char *message); /* 401 */
+/* stage_identify.c: 401 for what r->identity and r->who say; the refusal of that step, whatever it
+ * was, or STEP_NEXT */
+enum step refuse_credential(struct request *r);
+enum step refuse_identity(struct request *r);
 
 /* context.c */
 struct route_cells *context_cells(struct context_rules *crules, const struct route_config *route);

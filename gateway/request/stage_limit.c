@@ -25,15 +25,24 @@ static bool is_exempt(const struct request *r)
 
 static struct str kind_of(const struct request *r)
 {
-    return r->who.caller.kind == CALLER_IP ? STR("ip") : STR("api_key");
+    switch (r->who.caller.kind) {
+    case CALLER_API_KEY:
+        return STR("api_key");
+    case CALLER_USER:
+        return STR("user");
+    case CALLER_IP:
+    case CALLER_KINDS:
+        break;
+    }
+    return STR("ip");
 }
 
-/* Of a caller's kind and tier in the route's cells: below twice the number of tiers. */
+/* Of a caller's kind and tier in the route's cells: below CALLER_KINDS times the tiers. */
 static size_t caller_slot(const struct request *r)
 {
     size_t tier = (size_t)(r->who.caller.tier - r->config->tiers);
 
-    return (r->who.caller.kind == CALLER_IP ? 0 : r->config->tier_count) + tier;
+    return (size_t)r->who.caller.kind * r->config->tier_count + tier;
 }
 
 static void count_dry_block(struct request *r, const struct limit_state *state)
@@ -51,7 +60,8 @@ static void count_block(struct request *r)
 
     if (blocks == NULL)
         blocks = r->cells->limit_blocks =
-            calloc((size_t)r->config->tier_count * 2 * LIMIT_MAX_WINDOWS, sizeof(struct cell *));
+            calloc((size_t)r->config->tier_count * CALLER_KINDS * LIMIT_MAX_WINDOWS,
+                   sizeof(struct cell *));
     if (blocks == NULL)
         return;
     if (blocks[slot] == NULL) {
@@ -229,7 +239,7 @@ static void count_decision(struct request *r)
 
     if (hits == NULL)
         hits = r->cells->limit_hits =
-            calloc((size_t)r->config->tier_count * 2, sizeof(struct cell *));
+            calloc((size_t)r->config->tier_count * CALLER_KINDS, sizeof(struct cell *));
     if (hits == NULL)
         return;
     if (hits[slot] == NULL) {

@@ -1,7 +1,6 @@
-/* stage_route.c - the steps before anything is asked: which route, who.
+/* stage_route.c - the first step: which route is this?
  *
- * 404 and 405 are charged to nobody; a bad credential is charged to its address, so the
- * refusal waits until the limit has been asked (stage_limit.c). Worker's thread. */
+ * 404 and 405 are charged to nobody. Worker's thread. */
 #include "request/request_priv.h"
 
 static enum step not_allowed(struct request *r)
@@ -58,88 +57,4 @@ enum step stage_route(struct request *r)
     if (r->route->cache.is_on && !r->route->cache.count_hits)
         r->walk = &walk_cache_first;
     return STEP_NEXT;
-}
-
-static void count_auth(struct request *r, const char *result)
-{
-    struct str values[] = {r->who.credential_seen ? STR("api_key") : STR("none"), str_of(result)};
-
-    count_series(r->context, M_AUTH, COUNT_OF(values), values);
-}
-
-/* A hidden key leaves the target before the cache's key is made from it: it is no part of what the
- * upstream is asked, and entries are listed by their keys. False: out of memory. */
-static bool hide_in_target(struct request *r)
-{
-    struct http_target target = http_split_target(r->upstream_target);
-    struct http_fields none = {NULL, 0, 0, NULL};
-    struct str query = target.query;
-
-    if (!r->config->identity.api_key.hide || !r->who.credential_seen)
-        return true;
-    if (!identify_hide_credential(request_rules_identify(r->crules->rules), &none, &query,
-                                  r->arena))
-        return false;
-    if (query.ptr != target.query.ptr)
-        r->upstream_target = query.len > 0 ? arena_printf(r->arena, "%.*s?%.*s",
-                                                          STR_ARG(target.path), STR_ARG(query))
-                                           : target.path;
-    return r->upstream_target.ptr != NULL;
-}
-
-enum step stage_identify(struct request *r)
-{
-    struct identify_question question = {
-        .fields = &r->head.fields,
-        .query = r->target.query,
-        .peer = r->arrival.peer,
-        .route = r->route,
-        .wall_s = loop_wall_us(r->context->loop) / 1000000,
-    };
-
-    r->identity =
-        identify_ask(request_rules_identify(r->crules->rules), &question, r->arena, &r->who);
-    r->is_known = true;
-    limit_override_tier(r);
-    switch (r->identity) {
-    case IDENTIFY_OK:
-        if (r->who.credential_seen)
-            count_auth(r, "ok");
-        if (!hide_in_target(r))
-            return reply_out_of_memory(r);
-        break;
-    case IDENTIFY_NEEDED:
-    case IDENTIFY_INVALID:
-    case IDENTIFY_FORBIDDEN:
-        count_auth(r, r->who.reason != NULL ? r->who.reason : "refused");
-        break;
-    }
-    return STEP_NEXT;
-}
-
-enum step refuse_credential(struct request *r, const char *reason, const char *message)
-{
-    enum step step = reply_problem(r, 401, reason, message, STR_NONE);
-
-    return reply_field(r, HTTP_WWW_AUTHENTICATE, STR("ApiKey realm=\"gateway\""))
-               ? step
-               : reply_out_of_memory(r);
-}
-
-/* The refusal of the identify step, said after the limit has charged it. */
-enum step refuse_identity(struct request *r)
-{
-    switch (r->identity) {
-    case IDENTIFY_OK:
-        return STEP_NEXT;
-    case IDENTIFY_FORBIDDEN:
-        return reply_problem(r, 403, r->who.reason, "This credential may not use the route.",
-                             STR_NONE);
-    case IDENTIFY_NEEDED:
-    case IDENTIFY_INVALID:
-        break;
-    }
-    return refuse_credential(r, r->who.reason,
-                             r->identity == IDENTIFY_NEEDED ? "This route needs a credential."
-                                                            : "The credential is not valid.");
 }

@@ -42,14 +42,16 @@ static enum step own_windows(struct request *r)
         .peer = r->arrival.peer,
         .route = NULL,
         .wall_s = loop_wall_us(r->context->loop) / 1000000,
+        .memory = r->context->memory,
     };
     struct limit_time now = {loop_now_us(r->context->loop), loop_wall_us(r->context->loop)};
     struct buf text = buf_new(16 * 1024);
     struct str body = STR_NONE;
 
-    if (identify_ask(request_rules_identify(r->crules->rules), &question, r->arena, &r->who) !=
-        IDENTIFY_OK)
-        return refuse_credential(r, "credential", "The credential is not valid.");
+    r->identity =
+        identify_ask(request_rules_identify(r->crules->rules), &question, r->arena, &r->who);
+    if (r->identity != IDENTIFY_OK)
+        return refuse_credential(r);
     if (request_write_limit_status(r->crules->rules, r->context->shared, &r->who.caller, now,
                                    &text))
         body = arena_copy(r->arena, buf_str(&text));

@@ -167,12 +167,13 @@ static bool make_shared(struct gateway *g, struct config *config, struct fail *w
         cache_new(config->cache.memory_bytes, config->cache.max_object_bytes, &g->shared.seed);
     g->shared.limiter = limiter_new(config->limits.max_clients, &g->shared.seed);
     g->shared.upstreams = upstreams_new();
+    g->shared.identify = identify_shared_new();
     g->shared.metrics = metrics_new();
     g->shared.records = request_records_new();
     g->counts = server_counts_new();
     if (g->shared.cache == NULL || g->shared.limiter == NULL || g->shared.upstreams == NULL ||
-        g->shared.metrics == NULL || g->shared.records == NULL || g->counts == NULL ||
-        !upstreams_adopt(g->shared.upstreams, config))
+        g->shared.identify == NULL || g->shared.metrics == NULL || g->shared.records == NULL ||
+        g->counts == NULL || !upstreams_adopt(g->shared.upstreams, config))
         return fail_set(why, "out of memory");
     g->rules = request_rules_new(config, &g->shared, why);
     g->tls = g->rules != NULL ? server_tls_new(config, why) : NULL;
@@ -190,6 +191,10 @@ static bool make_admin(struct gateway *g, const struct config *config, struct fa
     g->context = g->sheet != NULL ? request_context_new(g->loop, &g->shared, NULL, g->sheet) : NULL;
     if (g->admin == NULL || g->context == NULL)
         return fail_set(why, "out of memory");
+    g->fetcher = identify_fetcher_new(g->shared.identify, g->loop, g->sheet, why);
+    if (g->fetcher == NULL)
+        return false;
+    identify_fetcher_use(g->fetcher, config);
     request_context_use(g->context, g->rules);
     g->admin_server = server_new(g->loop, g->context, g->counts, true, why);
     if (g->admin_server == NULL)
@@ -254,12 +259,14 @@ static void finish(struct gateway *g)
         deadline_clear(g->loop, &g->drain);
     }
     request_context_free(&g->context);
+    identify_fetcher_free(&g->fetcher);
     admin_free(&g->admin);
     request_rules_release(&g->rules);
     server_tls_release(&g->tls);
     cache_free(&g->shared.cache);
     limiter_free(&g->shared.limiter);
     upstreams_free(&g->shared.upstreams);
+    identify_shared_free(&g->shared.identify);
     server_counts_free(&g->counts);
     metrics_free(&g->shared.metrics);
     request_records_free(&g->shared.records);

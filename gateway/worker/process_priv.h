@@ -17,6 +17,7 @@ struct gateway {
     struct admin *admin;
     uint16_t admin_port;
     bool has_admin_path; /* the admin listener's unix socket is ours, to be removed at the end */
+    struct identify_fetcher *fetcher;
     struct fleet *fleet;
     struct deadline sweep, drain;
     uint64_t stop_accepting_us, give_up_us; /* of the drain */

@@ -86,6 +86,7 @@ static bool put_in_force(struct gateway *g, struct config *config, struct fail *
     }
     limiter_resize(g->shared.limiter, config->limits.max_clients);
     cache_resize(g->shared.cache, config->cache.memory_bytes, config->cache.max_object_bytes);
+    identify_fetcher_use(g->fetcher, config);
     request_context_use(g->context, rules);
     server_use_tls(g->admin_server, tls);
     fleet_use(g->fleet, rules, tls);

@@ -147,13 +147,16 @@ static const struct {
      "built in"},
     {"settings to come",
      "{\"store\": {\"roles\": {}}, \"trace\": {}, \"cache\": {\"warm\": {}}, \"identity\": "
-     "{\"jwt\": {}}}",
+     "{\"ldap\": {}}}",
      "f:1:12: store.roles: is not a known setting, expected perhaps \"url\"\n"
      "f:1:26: trace: is not a known setting, expected perhaps \"cache\"\n"
      "f:1:49: cache.warm: is not a known setting, expected perhaps \"memory\"\n"
-     "f:1:75: identity.jwt: is not a known setting, expected perhaps \"ip\""},
-    {"source", "{\"identity\": {\"sources\": [\"jwt\"]}}",
-     "f:1:27: identity.sources[0]: is \"jwt\", expected \"api_key\" or \"ip\""},
+     "f:1:75: identity.ldap: is not a known setting, expected perhaps \"ip\""},
+    {"source", "{\"identity\": {\"sources\": [\"ldap\"]}}",
+     "f:1:27: identity.sources[0]: is \"ldap\", expected \"jwt\", \"api_key\" or \"ip\""},
+    {"algorithm", "{\"identity\": {\"jwt\": {\"algorithms\": [\"none\"]}}}",
+     "f:1:38: identity.jwt.algorithms[0]: is \"none\", expected one of HS256, HS384, HS512, RS256, "
+     "RS384, RS512, PS256, ES256, ES384 and EdDSA"},
     {"source twice", "{\"identity\": {\"sources\": [\"ip\", \"ip\"]}}",
      "f:1:33: identity.sources[1]: \"ip\" stands twice in the list"},
     {"key in clear is not shown",

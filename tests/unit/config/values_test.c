@@ -28,9 +28,12 @@ static void defaults_without_a_file(void **state)
     assert_string_equal(config->admin.listen.address.ptr, "127.0.0.1");
     assert_int_equal(config->admin.listen.port, 8081);
     assert_true(config->admin.metrics_public && !config->admin.is_public);
-    assert_int_equal(config->identity.source_count, 2);
-    assert_int_equal(config->identity.sources[0], SOURCE_API_KEY);
-    assert_int_equal(config->identity.sources[1], SOURCE_IP);
+    assert_int_equal(config->identity.source_count, 3);
+    assert_int_equal(config->identity.sources[0], SOURCE_JWT);
+    assert_int_equal(config->identity.sources[1], SOURCE_API_KEY);
+    assert_int_equal(config->identity.sources[2], SOURCE_IP);
+    assert_string_equal(config->identity.jwt.algorithms.at[0].ptr, "HS256");
+    assert_int_equal(config->identity.jwt.leeway_ms, 30000);
     assert_string_equal(config->identity.api_key.header.ptr, "X-API-Key");
     assert_int_equal(config->identity.ip.ipv6_prefix, 64);
     assert_int_equal(config->tier_count, 4);

@@ -13,9 +13,11 @@
 
 #include <cmocka.h>
 
-#define KEYS(keys) "{\"identity\": {\"api_key\": {\"keys\": {" keys "}}}}"
-#define OTHER      "9ed3f6ad685b959ead7022518e1af76cd816f8e8ec7ccdda1ed4018e8f2223f8"
-#define DIGEST     "8ed3f6ad685b959ead7022518e1af76cd816f8e8ec7ccdda1ed4018e8f2223f8"
+#define KEYS(keys)    "{\"identity\": {\"api_key\": {\"keys\": {" keys "}}}}"
+#define JWT(settings) "{\"identity\": {\"jwt\": {" settings "}}}"
+#define LONG          "0123456789abcdef0123456789abcdef"
+#define OTHER         "9ed3f6ad685b959ead7022518e1af76cd816f8e8ec7ccdda1ed4018e8f2223f8"
+#define DIGEST        "8ed3f6ad685b959ead7022518e1af76cd816f8e8ec7ccdda1ed4018e8f2223f8"
 
 static const struct {
     const char *name, *json;
@@ -30,6 +32,24 @@ static const struct {
      KEYS("\"" DIGEST "\": {\"id\": \"acme\"}, \"" OTHER
           "\": {\"id\": \"acme\", \"tier\": \"premium\"}"),
      "acme"},
+    {"a good secret", JWT("\"secret\": \"" LONG "\""), NULL},
+    {"a secret that is guessed", JWT("\"secret\": \"12345\""), "has 5 bytes, expected at least 6"},
+    {"public keys without a place to fetch them",
+     JWT("\"secret\": \"" LONG "\", \"algorithms\": [\"HS256\", \"RS256\"]"),
+     "has RS256, but nothing to verify it with, expected identity.jwt.jwks_url"},
+    {"a secret without an algorithm",
+     JWT("\"secret\": \"" LONG "\", \"jwks_url\": \"http://a/k\", \"algorithms\": [\"ES256\"]"),
+     "identity.jwt.secret: is set, but no algorithm uses it"},
+    {"both, each with its own",
+     JWT("\"secret\": \"" LONG "\", \"jwks_url\": \"http://a/k\", \"algorithms\": [\"ES256\", "
+         "\"HS256\"]"),
+     NULL},
+    {"no scheme", JWT("\"jwks_url\": \"a/k\", \"algorithms\": [\"ES256\"]"),
+     "expected http://HOST[:PORT]/PATH"},
+    {"a user in the URL", JWT("\"jwks_url\": \"http://u@a/k\", \"algorithms\": [\"ES256\"]"),
+     "expected http://HOST[:PORT]/PATH"},
+    {"needed, but nothing to verify with", JWT("\"required\": true"), "identity.jwt.required"},
+    {"no algorithm", JWT("\"secret\": \"" LONG "\", \"algorithms\": []"), "is empty"},
 };
 
 static struct config *load(const char *name, const char *json)

@@ -74,7 +74,7 @@ static void start(struct fixture *f)
 {
     struct fail why = {""};
 
-    f->identify = identify_new(&f->config, &seed, &why);
+    f->identify = identify_new(&f->config, &seed, NULL, &why);
     if (f->identify == NULL)
         fail_msg("%s", why.text);
 }
@@ -297,7 +297,7 @@ static struct hash128 hash_under(const char *secret, const struct hash_key *own_
 
     setup(&f);
     f.config.identity.hash_secret = str_of(secret);
-    f.identify = identify_new(&f.config, own_seed, NULL);
+    f.identify = identify_new(&f.config, own_seed, NULL, NULL);
     assert_non_null(f.identify);
     assert_true(identify_by_name(f.identify, STR("ip:192.0.2.1"), f.arena, &caller));
     teardown(&f);
@@ -322,7 +322,8 @@ static const struct {
     {"acme", "key:acme"},
     {"key:alpha", NULL},
     {"nobody", NULL},
-    {"user:acme", NULL},
+    {"user:acme", "user:acme"},
+    {"user:", NULL},
     {"ip:192.0.2.1", "ip"},
     {"ip:unix", "ip"},
     {"ip:2001:db8::1", "ip"},
@@ -456,10 +457,10 @@ static void a_tier_that_is_missing_is_told(void **state)
     (void)state;
     setup(&f);
     f.keys[3].tier = STR("gold");
-    assert_null(identify_new(&f.config, &seed, &why));
+    assert_null(identify_new(&f.config, &seed, NULL, &why));
     assert_true(str_has(str_of(why.text), STR("gold")));
     f.config.limits.default_tier = STR("none");
-    assert_null(identify_new(&f.config, &seed, &why));
+    assert_null(identify_new(&f.config, &seed, NULL, &why));
     teardown(&f);
 }
 
