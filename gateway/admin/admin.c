@@ -48,8 +48,10 @@ struct admin *admin_new(struct request_shared *shared, struct loop *loop,
 
 void admin_free(struct admin **admin)
 {
-    if (*admin != NULL)
+    if (*admin != NULL) {
         growth_stop(*admin);
+        streams_end(*admin);
+    }
     free(*admin);
     *admin = NULL;
 }
@@ -59,6 +61,8 @@ void admin_count_reload(struct admin *admin, bool ok)
     struct str outcome = ok ? STR("success") : STR("failure");
 
     cell_add(metrics_series(admin->sheet, M_CONFIG_RELOADS, 1, &outcome), 1);
+    events_addf(admin->shared->events, EVENT_RELOAD, loop_wall_us(admin->loop),
+                "\"outcome\":\"%s\"", outcome.ptr);
     if (ok)
         mark_reload(admin);
 }
@@ -152,18 +156,50 @@ static void audit(const struct call *call)
              STR_ARG(call->detail));
 }
 
-void admin_answer(struct admin *admin, struct request_system *question)
+/* What the answer says must be known: the rest of the request is not ours any more after it. */
+void call_finish(struct call *call)
 {
-    struct call call = {
-        .admin = admin, .question = question, .config = request_rules_config(question->rules)};
+    struct request_system *q = call->question;
+    struct admin *admin = call->admin;
     struct str labels[2];
 
-    admin->rules = question->rules;
-    walk(&call);
-    admin->rules = NULL;
-    CHECK(question->status != 0);
-    labels[0] = str_of(call.endpoint != NULL ? call.endpoint->op : "none");
-    labels[1] = str_of(result_of(question->status));
+    CHECK(q->status != 0);
+    labels[0] = str_of(call->endpoint != NULL ? call->endpoint->op : "none");
+    labels[1] = str_of(result_of(q->status));
     cell_add(metrics_series(admin->sheet, M_ADMIN_REQUESTS, COUNT_OF(labels), labels), 1);
-    audit(&call);
+    audit(call);
+    if (admin->hooks.answered != NULL)
+        admin->hooks.answered(admin->hooks.arg, q);
+}
+
+void admin_work(struct admin *admin, void (*work)(void *arg), void (*done)(void *arg), void *arg)
+{
+    if (admin->hooks.answered != NULL && loop_work(admin->loop, work, done, arg))
+        return;
+    work(arg);
+    done(arg);
+}
+
+void admin_answer(struct admin *admin, struct request_system *question)
+{
+    struct call now = {.admin = admin, .question = question}, *call;
+
+    call = arena_zero(question->arena, sizeof(*call)); /* it may outlive this call */
+    if (call == NULL) {
+        answer_refusal(&now, 503, "out of memory");
+        call_finish(&now);
+        return;
+    }
+    *call = now;
+    call->config = request_rules_config(question->rules);
+    admin->rules = question->rules;
+    walk(call);
+    admin->rules = NULL;
+    if (!call->is_pending)
+        call_finish(call);
+}
+
+void admin_drain(struct admin *admin)
+{
+    streams_end(admin);
 }

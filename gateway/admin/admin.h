@@ -15,6 +15,9 @@ struct admin_hooks {
     bool (*reload)(void *arg, struct buf *out);
     /* Load of the workers: utilization and lag in the last second; false past the last worker. */
     bool (*worker_load)(void *arg, uint32_t worker, double *utilization, double *lag_s);
+    /* The question is answered: at once, or later for what takes long; the main thread. NULL: each
+     * is answered before admin_answer() returns, whatever it takes. */
+    void (*answered)(void *arg, struct request_system *question);
     void *arg;
 };
 /* `hooks` is copied. Registers a collector with shared->metrics: metrics_write() only while the
@@ -22,9 +25,11 @@ struct admin_hooks {
 struct admin *admin_new(struct request_shared *shared, struct loop *loop,
                         const struct admin_hooks *hooks) MUST_USE;
 void admin_free(struct admin **admin);
-/* Fills the answer of `question` (status, content_type, answer, allow), at once. question->rules is
- * the snapshot in force. */
+/* Fills the answer of `question` (status, content_type, answer, allow, or a stream), and says so by
+ * hooks.answered. question->rules is the snapshot in force. */
 void admin_answer(struct admin *admin, struct request_system *question);
+/* Ends what is streamed to operators: the gateway drains. */
+void admin_drain(struct admin *admin);
 /* Counts one attempt to take a new configuration, whoever asked for it; `ok`: it is in force. */
 void admin_count_reload(struct admin *admin, bool ok);
 

@@ -17,6 +17,14 @@ struct growth {
     struct deadline due;
 };
 
+/* Who follows GET /system/events. */
+struct streams {
+    struct stream *first;
+    uint32_t count;
+    struct deadline heartbeat;
+    uint64_t dropped; /* who did not read */
+};
+
 struct admin {
     struct request_shared *shared;
     struct loop *loop;
@@ -25,6 +33,7 @@ struct admin {
     const struct request_rules *rules; /* of the call under way, for the collector; else NULL */
     uint64_t hard_purged, soft_purged; /* entries, by calls of this room */
     struct growth growth;
+    struct streams streams;
 };
 
 struct parameter {
@@ -42,7 +51,16 @@ struct call {
     uint32_t member_count;
     struct str segment, second_segment; /* of the path, where the table says {…}; decoded */
     struct str detail;                  /* for the audit line: what came of it; arena */
+    bool is_pending;                    /* call_finish() comes later */
 };
+
+/* ---- admin.c ---- */
+/* Of an endpoint that set is_pending and has its answer now. Main thread; the call is gone after
+ * it.
+ */
+void call_finish(struct call *call);
+/* work(arg) off the main thread, then done(arg) on it; both at once where that is not possible. */
+void admin_work(struct admin *admin, void (*work)(void *arg), void (*done)(void *arg), void *arg);
 
 /* ---- routes.c ---- */
 typedef void endpoint_fn(struct call *call);
@@ -123,6 +141,9 @@ void growth_add(struct growth *growth, uint64_t rss_bytes);
 /* Bytes a second, by least squares over the window; 0 with fewer than four samples. */
 double growth_rate(const struct growth *growth);
 
+/* ---- events.c ---- */
+void streams_end(struct admin *admin);
+
 /* ---- metrics.c ---- */
 metrics_fn metrics_collect;
 
@@ -132,6 +153,7 @@ endpoint_fn get_cache_stats, get_cache_entries, get_cache_entry;
 endpoint_fn delete_cache, delete_cache_user, delete_cache_endpoint, post_cache_invalidate;
 endpoint_fn get_rate_limit_status, get_rate_limit_top, delete_rate_limit_client,
     put_rate_limit_client, get_usage;
+endpoint_fn get_events;
 endpoint_fn get_upstreams, put_upstream_target, get_explain, get_config, post_config_reload;
 
 #endif

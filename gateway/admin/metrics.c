@@ -36,6 +36,14 @@ static void collect_cache(struct admin *admin, struct sheet *sheet)
                  counts.invalidations - admin->hard_purged);
 }
 
+static void collect_events(const struct admin *admin, struct sheet *sheet)
+{
+    set(sheet, M_EVENT_STREAMS, admin->streams.count);
+    raise_to(metrics_cell(sheet, M_STREAMS_DROPPED), admin->streams.dropped);
+    if (admin->shared->events != NULL)
+        raise_to(metrics_cell(sheet, M_EVENTS_LOST), events_lost(admin->shared->events));
+}
+
 static void collect_limiter(const struct admin *admin, struct sheet *sheet)
 {
     struct limiter_counts counts = limiter_counts(admin->shared->limiter);
@@ -100,6 +108,7 @@ void metrics_collect(void *arg, struct sheet *sheet)
     struct admin *admin = arg;
 
     collect_cache(admin, sheet);
+    collect_events(admin, sheet);
     collect_limiter(admin, sheet);
     collect_upstreams(admin, sheet);
     collect_process(admin, sheet);

@@ -3,8 +3,10 @@
  * Each becomes one or two purges of the cache, added up. `deleted` counts variants that could
  * have been served until now. A bare user id may be a user's or a key's, so both are
  * purged: to forget too much is a miss, to forget too little an old answer.
- * Main thread: the cache walks in short steps. */
+ * Main thread; the walks on a thread of the pool, in short steps. */
 #include "admin/admin_priv.h"
+
+#include <stdlib.h>
 
 enum { GLOB_WALK_US = 250 * 1000 }; /* then the answer comes, and says that it is not complete */
 
@@ -27,21 +29,30 @@ static void add_result(struct purge_result *sum, const struct purge_result *more
     sum->is_done = sum->is_done && more->is_done;
 }
 
-static void run(struct call *call, const struct purge *purge, struct purge_result *sum)
+/* What one call asks for, on its way through a thread of the pool. */
+struct job {
+    struct call *call;
+    struct purge purges[2];
+    uint32_t count;
+    uint64_t now_us, invalidations; /* invalidations: entries that left meanwhile */
+    struct arena *arena;            /* of the samples: the request's is another thread's */
+    struct purge_result sum;
+};
+
+static void work(void *arg)
 {
-    struct admin *admin = call->admin;
+    struct job *job = arg;
+    struct cache *cache = job->call->admin->shared->cache;
     struct cache_counts before, after;
     struct purge_result result;
 
-    cache_counts(admin->shared->cache, &before);
-    cache_purge(admin->shared->cache, purge, loop_now_us(admin->loop), call->question->arena,
-                &result);
-    cache_counts(admin->shared->cache, &after);
-    if (!purge->dry_run && purge->soft)
-        admin->soft_purged += result.matched;
-    else if (!purge->dry_run)
-        admin->hard_purged += after.invalidations - before.invalidations;
-    add_result(sum, &result);
+    cache_counts(cache, &before);
+    for (uint32_t i = 0; i < job->count; i++) {
+        cache_purge(cache, &job->purges[i], job->now_us, job->arena, &result);
+        add_result(&job->sum, &result);
+    }
+    cache_counts(cache, &after);
+    job->invalidations = after.invalidations - before.invalidations;
 }
 
 static void answer_dry_run(struct call *call, const struct purge_result *result)
@@ -78,12 +89,80 @@ static void answer_purge(struct call *call, const struct purge *purge,
     answer_json(call, 200);
 }
 
+static void tell(const struct job *job)
+{
+    static const char *const kinds[] = {[PURGE_ALL] = "all",
+                                        [PURGE_URL] = "url",
+                                        [PURGE_GLOB] = "pattern",
+                                        [PURGE_TAG] = "tag",
+                                        [PURGE_USER] = "user"};
+    const struct purge *purge = &job->purges[0];
+    struct loop *loop = job->call->admin->loop;
+    struct events *events = job->call->admin->shared->events;
+    struct buf members = buf_new(EVENT_BYTES);
+
+    if (purge->dry_run || !events_wants(events, EVENT_INVALIDATION, loop_now_us(loop)))
+        return;
+    buf_addf(&members, "\"by\":\"operator\",\"kind\":\"%s\",\"soft\":%s,\"deleted\":%" PRIu64,
+             kinds[purge->kind], purge->soft ? "true" : "false", job->sum.matched);
+    if (purge->kind != PURGE_ALL && purge->kind != PURGE_USER && purge->text.len < 200) {
+        buf_add_str(&members, STR(",\"text\":"));
+        buf_add_json(&members, purge->text);
+    }
+    if (!members.is_broken)
+        events_add(events, EVENT_INVALIDATION, loop_wall_us(loop), buf_str(&members));
+    buf_free(&members);
+}
+
+static void done(void *arg)
+{
+    struct job *job = arg;
+    struct call *call = job->call;
+    struct admin *admin = call->admin;
+
+    if (!job->purges[0].dry_run && job->purges[0].soft)
+        admin->soft_purged += job->sum.matched;
+    else if (!job->purges[0].dry_run)
+        admin->hard_purged += job->invalidations;
+    answer_purge(call, &job->purges[0], &job->sum);
+    if (job->sum.is_done)
+        tell(job);
+    arena_free(&job->arena);
+    free(job);
+    if (call->is_pending)
+        call_finish(call);
+}
+
+/* One URL is a look into one bucket; what walks does so on a thread of the pool, so that health and
+ * metrics are answered meanwhile. */
+static void purge_all_of(struct call *call, const struct purge *purges, uint32_t count)
+{
+    struct job *job = calloc(1, sizeof(*job));
+
+    if (job != NULL)
+        job->arena = arena_new(16 * 1024, 1 << 20);
+    if (job == NULL || job->arena == NULL) {
+        free(job);
+        answer_refusal(call, 503, "There is not enough memory to purge.");
+        return;
+    }
+    job->call = call;
+    job->count = count;
+    job->now_us = loop_now_us(call->admin->loop);
+    job->sum = (struct purge_result){.complete = true, .is_done = true};
+    memcpy(job->purges, purges, count * sizeof(*purges));
+    if (purges[0].kind == PURGE_URL) {
+        work(job);
+        done(job);
+        return;
+    }
+    call->is_pending = call->admin->hooks.answered != NULL;
+    admin_work(call->admin, work, done, job);
+}
+
 static void purge_once(struct call *call, const struct purge *purge)
 {
-    struct purge_result sum = {.complete = true, .is_done = true};
-
-    run(call, purge, &sum);
-    answer_purge(call, purge, &sum);
+    purge_all_of(call, purge, 1);
 }
 
 void delete_cache(struct call *call)
@@ -110,38 +189,26 @@ void delete_cache_endpoint(struct call *call)
 
 /* Entries of a caller carry its name: "key:acme", "user:42". The tag before it, "user:", may be
  * written too. */
-static void purge_user(struct call *call, struct purge *purge, struct purge_result *sum)
-{
-    struct str id = call->segment;
-    struct str names[2];
-    uint32_t count = 0;
-
-    if (str_starts(id, STR("user:")))
-        id = str_from(id, sizeof("user:") - 1);
-    if (str_starts(id, STR("key:"))) {
-        names[count++] = id;
-    } else {
-        names[count++] = arena_printf(call->question->arena, "user:%.*s", STR_ARG(id));
-        names[count++] = arena_printf(call->question->arena, "key:%.*s", STR_ARG(id));
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        purge->text = names[i];
-        if (purge->text.ptr == NULL)
-            sum->is_done = false;
-        else
-            run(call, purge, sum);
-    }
-}
-
 void delete_cache_user(struct call *call)
 {
-    struct purge purge = {.kind = PURGE_USER};
-    struct purge_result sum = {.complete = true, .is_done = true};
+    struct purge purge = {.kind = PURGE_USER}, purges[2];
+    struct arena *arena = call->question->arena;
+    struct str id = call->segment;
 
     if (!read_common(call, &purge))
         return;
-    purge_user(call, &purge, &sum);
-    answer_purge(call, &purge, &sum);
+    if (str_starts(id, STR("user:")))
+        id = str_from(id, sizeof("user:") - 1);
+    purges[0] = purges[1] = purge;
+    purges[0].text = id;
+    if (!str_starts(id, STR("key:"))) {
+        purges[0].text = arena_printf(arena, "user:%.*s", STR_ARG(id));
+        purges[1].text = arena_printf(arena, "key:%.*s", STR_ARG(id));
+    }
+    if (purges[0].text.ptr == NULL || (!str_starts(id, STR("key:")) && purges[1].text.ptr == NULL))
+        answer_refusal(call, 503, "There is not enough memory to purge.");
+    else
+        purge_all_of(call, purges, str_starts(id, STR("key:")) ? 1 : 2);
 }
 
 /* ---- by pattern, URL or tag ---- */

@@ -28,6 +28,7 @@ static const struct endpoint endpoints[] = {
     {"GET",    "/system/rate-limit/top",          get_rate_limit_top,       ACCESS_TOKEN,   "rate_limit_top",    "by limit"},
     {"PUT",    "/system/rate-limit/client/{id}",  put_rate_limit_client,    ACCESS_TOKEN,   "rate_limit_tier",   "", "tier ttl"},
     {"GET",    "/system/usage",                   get_usage,                ACCESS_TOKEN,   "usage",             "client from to format"},
+    {"GET",    "/system/events",                  get_events,               ACCESS_TOKEN,   "events",            ""},
     {"GET",    "/system/upstreams",               get_upstreams,            ACCESS_TOKEN,   "upstreams",         ""},
     {"GET",    "/system/explain/{request_id}",    get_explain,              ACCESS_TOKEN,   "explain",           ""},
     {"PUT",    "/system/upstreams/{name}/targets/{n}", put_upstream_target, ACCESS_TOKEN,   "upstream_target",   "", "state"},

@@ -171,6 +171,10 @@ bool fill_is_storing(const struct fill *fill);
  * NULL: out of memory. Before fill_begin() only the writer's own worker may attach. */
 struct fill_reader *fill_attach(struct fill *fill, struct loop *loop, fill_fn *wake,
                                 void *arg) MUST_USE;
+/* The same for a reader of another thread: silent until its own thread calls fill_reader_arm(). */
+struct fill_reader *fill_attach_for(struct fill *fill, struct loop *loop, fill_fn *wake,
+                                    void *arg) MUST_USE;
+void fill_reader_arm(struct fill_reader *reader);
 /* NULL before fill_begin(); then the head, which lives as long as the reader. */
 const struct fill_head *fill_reader_head(const struct fill_reader *reader);
 enum { FILL_WAIT = 0, FILL_END = -1, FILL_ERROR = -2 };

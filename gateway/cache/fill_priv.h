@@ -117,12 +117,6 @@ void fill_hold(struct fill *fill);           /* lock held */
 void fill_unlock_release(struct fill *fill); /* lock held: gives both back */
 /* Lock held: room(), if it is wanted and there is room, or `is_last_gone`. */
 void fill_notify_room(struct fill *fill, const struct loop *from, bool is_last_gone);
-
-/* ---- fill_reader.c ---- */
-/* Another thread's reader: silent until fill_reader_arm(). */
-struct fill_reader *fill_attach_for(struct fill *fill, struct loop *loop, fill_fn *wake,
-                                    void *arg) MUST_USE;
-void fill_reader_arm(struct fill_reader *reader);
 void fill_notify_readers(struct fill *fill);    /* lock held */
 uint64_t fill_slowest(const struct fill *fill); /* lock held; total when there are no readers */
 

@@ -61,6 +61,9 @@ enum metric_id {
     M_TIMEOUTS,             /* timeouts_total{kind} */
     M_SHED,                 /* shed_total{cause} */
     M_ERRORS,               /* errors_total{type,route} */
+    M_EVENT_STREAMS,        /* event_streams gauge */
+    M_STREAMS_DROPPED,      /* event_streams_dropped_total */
+    M_EVENTS_LOST,          /* events_suppressed_total */
     M_ADMIN_REQUESTS,       /* admin_requests_total{op,result} */
     M_LOG_DROPPED,          /* log_dropped_total */
     M_MEMORY_RSS,           /* memory_rss_bytes gauge */

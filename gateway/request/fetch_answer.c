@@ -106,6 +106,7 @@ static void invalidate(struct request *r, int status, const struct http_fields *
     invalidate_reference(r, http_fields_get(fields, HTTP_CONTENT_LOCATION));
     for (uint32_t i = 0; i < globs->count; i++)
         purge(r, PURGE_GLOB, globs->at[i], STR_NONE);
+    tell_invalidated(r);
 }
 
 /* ---- judging ---- */

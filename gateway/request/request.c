@@ -261,6 +261,8 @@ void request_finish(struct request **request, enum request_outcome outcome, uint
     identify_wait_cancel(&r->key_wait);
     if (r->system.request != NULL)
         r->system.is_cancelled = true;
+    else
+        fill_detach(&r->system.stream);
     fill_detach(&r->reader);
     coding_end(r);
     fetch_client_left(r);

@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "cache/cache.h"
 #include "config/config.h"
+#include "events/events.h"
 #include "http/http.h"
 #include "identify/identify.h"
 #include "limit/limit.h"
@@ -30,6 +31,7 @@ struct request_shared {
     struct upstreams *upstreams;
     struct identify_shared *identify; /* NULL (in tests): no key sets, nothing is revoked */
     struct metrics *metrics;
+    struct events *events;           /* may be NULL */
     struct request_records *records; /* NULL: none are kept */
     struct hash_key seed;            /* of client hashes, where identity.hash_secret is empty */
     request_system_fn *system;
@@ -170,11 +172,16 @@ struct request_system {
     struct buf text;                 /* a place for long answers: freed with the request */
     struct post post;                /* for the way there and back */
     void *way_back;                  /* whoever carries it may keep something here */
+    struct fill_reader *stream;      /* request_system_stream() */
     struct request *request;
     bool is_cancelled; /* the client left: the answer is thrown away */
 };
 /* Hands the answer over; on the asking loop's thread. */
 void request_system_done(struct request_system *question);
+/* The answer is what `fill` brings, head and bytes, for as long as its writer goes on: makes the
+ * question's status the head's. Before request_system_done(), on the thread that answers, with the
+ * fill's head begun there. False: out of memory. A HEAD has the head alone. */
+bool request_system_stream(struct request_system *question, struct fill *fill) MUST_USE;
 
 /* {"client": …, "tier": …, "windows": {…}}: a look at a caller's counters, nothing is charged. Any
  * thread. */

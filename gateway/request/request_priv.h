@@ -306,6 +306,10 @@ bool lookup_has_changed(struct request *r);
 bool lookup_serves_stale(const struct request *r, int64_t window_s);
 struct http_cache_policy lookup_policy(const struct request *r, int status);
 
+/* tell.c: events */
+void tell_refused(struct request *r);
+void tell_invalidated(struct request *r);
+
 /* observe.c */
 void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in,
              uint64_t bytes_out);

@@ -295,6 +295,7 @@ enum step stage_limit(struct request *r)
             count_dry_block(r, &r->limits);
         } else {
             count_block(r);
+            tell_refused(r);
             r->is_refused_by_limit = true;
             return reply_limited(r);
         }

@@ -80,7 +80,7 @@ static bool ask(struct request *r)
     struct request_system *q = &r->system;
     struct str path;
 
-    if (!r->arrival.is_admin && !leave_connection(r))
+    if (!leave_connection(r))
         return false;
     path = system_path(r->path);
     if (path.ptr == NULL)
@@ -112,14 +112,39 @@ void request_system_done(struct request_system *question)
 
     question->request = NULL;
     r->system.status = question->status;
+    if (r->is_finished)
+        fill_detach(&question->stream);
     request_wake(r);
     request_release(r);
+}
+
+static void on_stream(void *arg)
+{
+    request_wake(arg);
+}
+
+bool request_system_stream(struct request_system *question, struct fill *fill)
+{
+    question->stream = fill_attach_for(fill, question->loop, on_stream, question->request);
+    if (question->stream != NULL)
+        question->status = fill_reader_head(question->stream)->status;
+    return question->stream != NULL;
+}
+
+static enum step answer_stream(struct request *r)
+{
+    r->reader = r->system.stream;
+    r->system.stream = NULL;
+    fill_reader_arm(r->reader);
+    return reply_reader(r);
 }
 
 static enum step answer_question(struct request *r)
 {
     struct request_system *q = &r->system;
 
+    if (q->stream != NULL)
+        return answer_stream(r);
     if (q->status >= 400 && q->content_type.ptr == NULL)
         (void)reply_problem(r, q->status, "admin",
                             q->answer.ptr != NULL ? q->answer.ptr : http_reason(q->status),

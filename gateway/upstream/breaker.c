@@ -15,6 +15,18 @@ static uint64_t epoch_of(const struct upstream_config *config, uint64_t now_us)
     return now_us / (slice_us > 0 ? slice_us : 1) + 1; /* 0: a slice that was never used */
 }
 
+static void tell(const struct breaker *breaker, const struct upstream_config *config,
+                 const char *state)
+{
+    struct buf members = buf_new(EVENT_BYTES);
+
+    buf_addf(&members, "\"state\":\"%s\",\"upstream\":", state);
+    buf_add_json(&members, config->name);
+    if (!members.is_broken)
+        events_add(breaker->events, EVENT_BREAKER, clock_wall_us(), buf_str(&members));
+    buf_free(&members);
+}
+
 static void open_it(struct breaker *breaker, const struct upstream_config *config, uint64_t now_us)
 {
     uint64_t until_us = now_us + (uint64_t)config->breaker.open_for_ms * 1000;
@@ -25,14 +37,17 @@ static void open_it(struct breaker *breaker, const struct upstream_config *confi
     atomic_fetch_add(&breaker->opened, 1);
     log_line(LOG_WARN, "upstream %.*s: the breaker is open for %" PRId64 " ms",
              STR_ARG(config->name), config->breaker.open_for_ms);
+    tell(breaker, config, "open");
 }
 
 static void close_it(struct breaker *breaker, const struct upstream_config *config)
 {
     for (uint32_t i = 0; i < BREAKER_SLICES; i++)
         atomic_store_explicit(&breaker->slices[i].epoch, 0, memory_order_relaxed);
-    if (atomic_exchange(&breaker->state, BREAKER_CLOSED) != BREAKER_CLOSED)
-        log_line(LOG_INFO, "upstream %.*s: the breaker is closed", STR_ARG(config->name));
+    if (atomic_exchange(&breaker->state, BREAKER_CLOSED) == BREAKER_CLOSED)
+        return;
+    log_line(LOG_INFO, "upstream %.*s: the breaker is closed", STR_ARG(config->name));
+    tell(breaker, config, "closed");
 }
 
 enum breaker_state breaker_state(const struct breaker *breaker, uint64_t now_us)
@@ -68,6 +83,7 @@ enum breaker_answer breaker_ask(struct breaker *breaker, const struct upstream_c
         if (atomic_compare_exchange_strong(&breaker->state, &state, BREAKER_HALF_OPEN)) {
             atomic_store(&breaker->successes, 0);
             atomic_store(&breaker->trials, (int)config->breaker.half_open);
+            tell(breaker, config, "half_open");
         }
     }
     return ask_for_trial(breaker);

@@ -43,6 +43,11 @@ static void group_free(struct group *group)
     free(group);
 }
 
+void upstreams_tell(struct upstreams *upstreams, struct events *events)
+{
+    upstreams->events = events;
+}
+
 void upstreams_free(struct upstreams **upstreams)
 {
     struct upstreams *dying = *upstreams;
@@ -95,6 +100,7 @@ static struct group *need_group(struct upstreams *upstreams, struct str name)
         return NULL;
     group->name = copy;
     group->next = upstreams->groups;
+    group->breaker.events = upstreams->events;
     upstreams->groups = group;
     return group;
 }

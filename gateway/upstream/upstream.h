@@ -8,10 +8,13 @@
 #include "base/base.h"
 #include "client/client.h"
 #include "config/config.h"
+#include "events/events.h"
 
 struct upstreams; /* any thread */
 struct upstreams *upstreams_new(void) MUST_USE;
 void upstreams_free(struct upstreams **upstreams);
+/* Where ejections are told (borrowed; outlives it). Before upstreams_adopt(). */
+void upstreams_tell(struct upstreams *upstreams, struct events *events);
 /* Makes states for new targets of a snapshot; before the snapshot is used. Known ones keep theirs.
  * False: out of memory. */
 bool upstreams_adopt(struct upstreams *upstreams, const struct config *config) MUST_USE;

@@ -30,6 +30,7 @@
 /* ---- breaker.c ---- */
 enum { BREAKER_SLICES = 10 };
 struct breaker {
+    struct events *events;  /* may be NULL */
     atomic_uint state;      /* enum breaker_state */
     atomic_ullong until_us; /* open: until then */
     atomic_int trials;      /* half open: that may still begin */
@@ -119,6 +120,7 @@ struct group { /* an upstream, by name; lives as long as the registry */
 struct upstreams {
     pthread_mutex_t lock; /* of the lists, and of the decision to eject */
     struct group *groups;
+    struct events *events; /* may be NULL */
 };
 /* Who can be asked: the targets of an upstream in its order, a name by its addresses. */
 struct members {

@@ -14,6 +14,7 @@
 
 #define SWEEP_EVERY_US     200000
 #define SWEEP_ENTRIES      2000
+#define EVENT_ROWS         1024
 #define DRAIN_EVERY_US     20000
 #define FDS_PER_CONNECTION 2 /* the client's, and at most one of an upstream */
 #define FDS_OF_OUR_OWN     256
@@ -38,6 +39,16 @@ static void question_is_here(void *arg)
     struct gateway *g = question->way_back;
 
     admin_answer(g->admin, question);
+}
+
+static void on_answered(void *arg, struct request_system *question)
+{
+    struct gateway *g = arg;
+
+    if (question->loop == g->loop) {
+        request_system_done(question);
+        return;
+    }
     question->post = (struct post){question_is_back, question, NULL};
     loop_post(question->loop, &question->post);
 }
@@ -48,7 +59,6 @@ static void on_question(void *arg, struct request_system *question)
 
     if (question->loop == g->loop) {
         admin_answer(g->admin, question);
-        request_system_done(question);
         return;
     }
     question->way_back = g;
@@ -109,6 +119,7 @@ static void on_stop_signal(void *arg, int signal)
         _exit(EXIT_FAULT);
     }
     log_line(LOG_INFO, "signal %d: draining", signal);
+    admin_drain(g->admin);
     g->shared.is_draining = true;
     g->stop_accepting_us = now_us + (uint64_t)config->drain_delay_ms * 1000;
     g->give_up_us = g->stop_accepting_us + (uint64_t)config->shutdown_grace_ms * 1000;
@@ -170,10 +181,14 @@ static bool make_shared(struct gateway *g, struct config *config, struct fail *w
     g->shared.identify = identify_shared_new();
     g->shared.metrics = metrics_new();
     g->shared.records = request_records_new();
+    g->shared.events = events_new(EVENT_ROWS, loop_wall_us(g->loop));
     g->counts = server_counts_new();
+    if (g->shared.upstreams != NULL)
+        upstreams_tell(g->shared.upstreams, g->shared.events);
     if (g->shared.cache == NULL || g->shared.limiter == NULL || g->shared.upstreams == NULL ||
         g->shared.identify == NULL || g->shared.metrics == NULL || g->shared.records == NULL ||
-        g->counts == NULL || !upstreams_adopt(g->shared.upstreams, config))
+        g->shared.events == NULL || g->counts == NULL ||
+        !upstreams_adopt(g->shared.upstreams, config))
         return fail_set(why, "out of memory");
     g->rules = request_rules_new(config, &g->shared, why);
     g->tls = g->rules != NULL ? server_tls_new(config, why) : NULL;
@@ -183,7 +198,7 @@ static bool make_shared(struct gateway *g, struct config *config, struct fail *w
 static bool make_admin(struct gateway *g, const struct config *config, struct fail *why,
                        bool *bad_listener)
 {
-    struct admin_hooks hooks = {process_reload, worker_load, g};
+    struct admin_hooks hooks = {process_reload, worker_load, on_answered, g};
     struct server_socket socket;
 
     g->sheet = metrics_sheet(g->shared.metrics);
@@ -269,6 +284,7 @@ static void finish(struct gateway *g)
     identify_shared_free(&g->shared.identify);
     server_counts_free(&g->counts);
     metrics_free(&g->shared.metrics);
+    events_free(&g->shared.events);
     request_records_free(&g->shared.records);
     loop_free(&g->loop);
 }
