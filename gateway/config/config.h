@@ -148,13 +148,15 @@ struct cache_config {
 /* ---- upstreams ---- */
 enum balance_kind { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST, BALANCE_P2C_EWMA, BALANCE_HASH };
 enum hash_kind { HASH_CLIENT, HASH_PATH, HASH_HEADER, HASH_COOKIE };
+enum protocol_kind { PROTOCOL_AUTO, PROTOCOL_HTTP1, PROTOCOL_HTTP2 };
 struct target_config {
-    struct str url; /* as written: scheme://host[:port] */
+    struct str url; /* as written: scheme://host[:port], or unix:/path */
     bool is_https;
     struct str host; /* name or address, brackets kept for IPv6 */
     uint16_t port;
-    uint32_t weight; /* >= 1 */
-    bool is_backup;  /* only while the others cannot */
+    uint32_t weight;      /* >= 1 */
+    bool is_backup;       /* only while the others cannot */
+    struct str unix_path; /* of unix:/path; else empty. host is "localhost" then */
 };
 #define CONFIG_MAX_STATUSES 16
 /* what a retry may answer to, as bits */
@@ -180,6 +182,7 @@ struct upstream_config {
     enum balance_kind balance;
     enum hash_kind hash_on;
     struct str hash_name; /* of the header or cookie */
+    enum protocol_kind protocol;
     int64_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms, timeout_ms;
     uint32_t keepalive;
     struct {

@@ -120,6 +120,20 @@ static bool is_host_name(struct str host)
     return host.len > 0 && host.len <= MAX_HOST;
 }
 
+/* "unix:/path", at which a server speaks plain HTTP. */
+static bool parse_unix(struct str text, struct target_config *target, const char **wrong)
+{
+    struct str path = str_from(text, 5);
+
+    *wrong = "has no sound path, expected unix:/path with at most 107 bytes";
+    if (path.len == 0 || path.ptr[0] != '/' || path.len > MAX_UNIX_PATH)
+        return false;
+    target->unix_path = path;
+    target->host = STR("localhost"); /* what Host says when it is to name the target */
+    target->port = 80;
+    return true;
+}
+
 /* "http://host[:port]"; false with the reason in `wrong`. */
 static bool parse_url(struct str text, struct target_config *target, const char **wrong)
 {
@@ -127,8 +141,10 @@ static bool parse_url(struct str text, struct target_config *target, const char 
     uint8_t bytes[16];
     bool is_v6;
 
+    if (str_starts(text, STR("unix:")))
+        return parse_unix(text, target, wrong);
     target->is_https = str_starts(text, STR("https://"));
-    *wrong = "expected http://HOST[:PORT] or https://HOST[:PORT]";
+    *wrong = "expected http://HOST[:PORT], https://HOST[:PORT] or unix:/path";
     if (!target->is_https && !str_starts(text, STR("http://")))
         return false;
     rest = str_from(text, target->is_https ? 8 : 7);
@@ -169,8 +185,6 @@ static enum read_result url_from_text(struct reader *reader, const struct field 
         return READ_FAULTED;
     if (parse_url(target->url, target, &why))
         return reader_keep(reader, target->host, &target->host) ? READ_OK : READ_FAULTED;
-    if (str_starts(text, STR("unix:")))
-        why = "unix sockets are not built in for targets, expected http:// or https://";
     reader_fault(reader, "is no target: %s", why); /* not shown: it may hold credentials */
     return READ_FAULTED;
 }
@@ -182,7 +196,7 @@ static void url_print(struct printer *printer, const struct field *field, const 
 }
 
 const struct kind kind_url = {.takes_text = true,
-                              .expected = "http://HOST[:PORT] or https://HOST[:PORT]",
+                              .expected = "http://HOST[:PORT], https://HOST[:PORT] or unix:/path",
                               .from_text = url_from_text,
                               .print = url_print,
                               .schema = string_schema};

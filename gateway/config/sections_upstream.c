@@ -8,7 +8,7 @@
 
 static const struct field target_fields[] = {
     FIELD("url", kind_url, struct target_config, url, NULL, 0, 0,
-          "http://HOST[:PORT] or https://HOST[:PORT]"),
+          "http://HOST[:PORT], https://HOST[:PORT] or unix:/path"),
     FIELD("weight", kind_count, struct target_config, weight, "1", 1, 1000,
           "share of the requests, against the other targets"),
     FIELD("backup", kind_bool, struct target_config, is_backup, "false", 0, 0,
@@ -80,6 +80,7 @@ static const struct field tls_fields[] = {
 };
 static const struct section tls_section = {SECTION(tls_fields, 0)};
 
+static const struct words protocols = {{"auto", "http1", "http2"}};
 static const struct words balances = {{"round_robin", "least_request", "p2c_ewma", "hash"}};
 
 static const struct field upstream_fields[] = {
@@ -93,6 +94,9 @@ static const struct field upstream_fields[] = {
                "how a target is chosen: in turn, the least busy, the quicker of two, or by a key"),
     FIELD("hash_on", kind_hash_on, U, hash_on, "client", 0, 0,
           "the key of hash: client, path, header:NAME or cookie:NAME (without it: client)"),
+    FIELD_WITH(
+        protocols, "protocol", kind_choice, U, protocol, "auto", 0, 0,
+        "auto and http1 speak HTTP/1.1; http2 too, with a warning, where it is not built in"),
     FIELD("connect_timeout", kind_duration, U, connect_timeout_ms, "1s", 1, MINUTES(10),
           "longest wait for a connection"),
     FIELD("first_byte_timeout", kind_duration, U, first_byte_timeout_ms, "15s", 1, HOURS(1),

@@ -212,6 +212,15 @@ void target_set_healthy(struct target *target, bool is_healthy, uint64_t now_us)
     atomic_store(&target->is_unhealthy, !is_healthy);
 }
 
+/* HTTP/2 over libcurl's multi_socket interface hangs before version 8, and is not used with later
+ * ones either: said once for each snapshot. */
+static void tell_protocol(const struct upstream_config *upstream)
+{
+    if (upstream->protocol == PROTOCOL_HTTP2)
+        log_line(LOG_WARN, "upstream \"%.*s\": HTTP/2 is not spoken with %s; HTTP/1.1 is",
+                 STR_ARG(upstream->name), client_library_version());
+}
+
 bool upstreams_adopt(struct upstreams *upstreams, const struct config *config)
 {
     struct members members;
@@ -220,6 +229,7 @@ bool upstreams_adopt(struct upstreams *upstreams, const struct config *config)
         if (!registry_resolve(upstreams, &config->upstreams[i], &members))
             return false;
         members_clear(&members);
+        tell_protocol(&config->upstreams[i]);
     }
     return true;
 }

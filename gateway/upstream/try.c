@@ -437,6 +437,8 @@ static bool start_client(struct attempt *attempt)
         .port = target->port,
         .tls_ca = upstream->tls.ca,
         .tls_verify = upstream->tls.verify,
+        .unix_path = target->unix_path,
+        .protocol = CLIENT_AUTO,
         .keepalive = upstream->keepalive,
     };
     attempt->current = client_start(exchange->pool->client, &request, &client_handler, attempt);

@@ -211,8 +211,8 @@ static const struct {
     {"target with a password", "{\"upstreams\": {\"a\": {\"targets\": [\"http://u:p@h\"]}}}",
      "f:1:34: upstreams.a.targets[0]: is no target: holds credentials, expected none in a target"},
     {"target without a host", "{\"upstreams\": {\"a\": {\"targets\": [\"http://:80\"]}}}",
-     "f:1:34: upstreams.a.targets[0]: is no target: expected http://HOST[:PORT] or "
-     "https://HOST[:PORT]"},
+     "f:1:34: upstreams.a.targets[0]: is no target: expected http://HOST[:PORT], "
+     "https://HOST[:PORT] or unix:/path"},
     {"target with a bad port", "{\"upstreams\": {\"a\": {\"targets\": [\"http://h:0\"]}}}",
      "f:1:34: upstreams.a.targets[0]: is no target: has no sound port, expected 1 to 65535"},
     {"upstream without targets", "{\"upstreams\": {\"a\": {}}}",

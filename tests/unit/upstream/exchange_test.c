@@ -165,8 +165,8 @@ static void add_target(struct stage *s, uint16_t port)
     uint32_t i = s->config.target_count++;
 
     snprintf(s->urls[i], sizeof(s->urls[i]), "http://127.0.0.1:%u", (unsigned)port);
-    s->targets[i] =
-        (struct target_config){str_of(s->urls[i]), false, STR("127.0.0.1"), port, 1, false};
+    s->targets[i] = (struct target_config){
+        .url = str_of(s->urls[i]), .host = STR("127.0.0.1"), .port = port, .weight = 1};
 }
 
 static void add_server(struct stage *s, const struct step *const *scripts, size_t count)
