@@ -14,6 +14,14 @@ struct str_list {
     uint32_t count;
 };
 
+struct text_pair {
+    struct str name, value;
+};
+struct pair_list {
+    struct text_pair *at;
+    uint32_t count;
+};
+
 /* An address block; IPv4 is kept as IPv4-mapped IPv6. */
 struct cidr {
     uint8_t bytes[16];
@@ -227,6 +235,11 @@ enum auth_kind { AUTH_NONE, AUTH_IDENTITY, AUTH_OFF };
 enum limit_scope { SCOPE_CLIENT, SCOPE_IP, SCOPE_ROUTE, SCOPE_HEADER };
 enum per_user_kind { PER_USER_ABSENT, PER_USER_TRUE, PER_USER_FALSE };
 enum key_query { KEY_QUERY_ALL, KEY_QUERY_SORTED, KEY_QUERY_NONE, KEY_QUERY_LISTED };
+/* Removed and replaced first, then added. */
+struct header_edits {
+    struct pair_list set, add;
+    struct str_list remove;
+};
 struct route_config {
     struct str name;
     uint32_t index; /* in config->routes */
@@ -263,6 +276,27 @@ struct route_config {
     } cache;
     struct str_list invalidates; /* path globs */
     bool is_critical;            /* never shed for others' sake */
+    struct {
+        struct header_edits request, response;
+    } headers;
+    struct {
+        struct str_list origins; /* empty: off; globs */
+        struct str_list methods, headers;
+        bool credentials;
+        int64_t max_age_ms;
+    } cors;
+    struct cidr_list allow, deny;       /* allow empty: everyone */
+    bool edits_requests, edits_answers; /* headers (or cors) has something to do */
+    struct {
+        bool is_on;
+        uint32_t status;
+        struct str body; /* a template, as redirect.to */
+        struct pair_list headers;
+    } respond;
+    struct {
+        struct str to; /* empty: off */
+        uint32_t status;
+    } redirect;
 };
 
 struct log_config {

@@ -54,6 +54,7 @@ struct kind {
     size_t width;         /* of the member, to catch a row with the wrong kind; 0: any */
     bool takes_text;      /* a string in the file is a right form, not only "${NAME}" */
     bool is_group;        /* holds settings of its own */
+    bool takes_lines;     /* a string may have line ends and tabs */
     const char *expected; /* "a duration such as …"; NULL: from the field */
     enum read_result (*from_text)(struct reader *reader, const struct field *field, void *base,
                                   struct str text);
@@ -136,7 +137,7 @@ enum { MAX_PORT = 65535 };
 /* kinds_plain.c */
 extern const struct kind kind_bool, kind_count, kind_number, kind_share, kind_duration, kind_size;
 /* kinds_text.c */
-extern const struct kind kind_text, kind_secret, kind_choice, kind_flag, kind_texts;
+extern const struct kind kind_text, kind_lines, kind_secret, kind_choice, kind_flag, kind_texts;
 /* kinds_group.c: objects of settings, objects of named things, lists of things */
 extern const struct kind kind_section, kind_map, kind_list;
 /* kinds_either.c: a struct, or a list of them, that may be written as one string, which is the
@@ -152,6 +153,8 @@ extern const struct kind kind_workers, kind_store, kind_sources, kind_expires, k
 /* kinds_upstream.c */
 extern const struct kind kind_hash_on;
 extern const struct kind kind_reference, kind_per_user, kind_query, kind_scope;
+/* kinds_answer.c */
+extern const struct kind kind_pairs; /* its rule judges the names */
 
 extern const struct section root_section, server_section, admin_section, store_section,
     identity_section, tier_section, limits_section, cache_section, upstream_section, route_section,
@@ -176,6 +179,7 @@ struct reader {
     const struct node *node;  /* what is read: where faults point */
     const struct node *field; /* the nearest setting: what a mark names */
     const char *variable;     /* the environment variable that is read, for faults */
+    bool takes_lines;         /* the text that is read may have several */
     struct map *upstreams;    /* name -> upstream, made when the first route asks */
 };
 /* Defaults for all fields of a section at `base` (zeroed before). */

@@ -44,6 +44,15 @@ const struct kind kind_text = {.width = sizeof(struct str),
                                .print = text_print,
                                .schema = text_schema};
 
+const struct kind kind_lines = {.width = sizeof(struct str),
+                                .takes_text = true,
+                                .takes_lines = true,
+                                .expected = "text in quotes",
+                                .from_text = text_from_text,
+                                .reset = text_reset,
+                                .print = text_print,
+                                .schema = text_schema};
+
 static void secret_print(struct printer *printer, const struct field *field, const void *base)
 {
     const struct str *secret = member_in(field, base);

@@ -124,9 +124,11 @@ static void mark_field(struct reader *reader, struct str variable)
 /* ---- values ---- */
 
 /* Text from a file or the environment ends in headers, paths and logs: no control characters. */
-static bool has_control(struct str text)
+static bool has_control(const struct reader *reader, struct str text)
 {
     for (size_t i = 0; i < text.len; i++) {
+        if (reader->takes_lines && text.ptr[i] != '\0' && strchr("\r\n\t", text.ptr[i]) != NULL)
+            continue;
         if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7F)
             return true;
     }
@@ -144,7 +146,7 @@ bool reader_text(struct reader *reader, const struct node *node, struct str *tex
         reader_fault(reader, "%s", why.text);
         return false;
     }
-    if (has_control(result.text)) {
+    if (has_control(reader, result.text)) {
         reader_fault(reader, "holds a control character, expected printable text");
         return false;
     }
@@ -258,6 +260,7 @@ void field_read(struct reader *reader, const struct field *field, const struct n
     describe(node, shown);
     if (node->kind == NODE_STRING) {
         struct str text;
+        reader->takes_lines = kind->takes_lines;
         if (!reader_text(reader, node, &text, &is_variable))
             result = READ_FAULTED;
         else if (kind->from_text != NULL && (kind->takes_text || is_variable))
@@ -265,6 +268,7 @@ void field_read(struct reader *reader, const struct field *field, const struct n
     } else if (kind->from_node != NULL) {
         result = kind->from_node(reader, field, base, node);
     }
+    reader->takes_lines = false;
     reader->node = node;
     if (result == READ_WRONG)
         wrong(reader, field, is_variable ? "set by a variable to something else" : shown);
@@ -276,7 +280,7 @@ void field_read_text(struct reader *reader, const struct field *field, struct st
     char shown[MAX_SHOWN + 8];
     struct node as_node = {.kind = NODE_STRING, .text = text};
 
-    if (scan_utf8(text) < text.len || has_control(text)) {
+    if (scan_utf8(text) < text.len || has_control(reader, text)) {
         reader_fault(reader, "is not printable UTF-8");
         return;
     }

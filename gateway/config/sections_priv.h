@@ -7,6 +7,9 @@
 
 extern const struct window_rule window_second, window_minute, window_hour, window_day, window_month;
 extern const struct text_rule path_rule; /* starts with a slash */
+/* sections_answer.c: of a route */
+bool edits_are_set(const struct header_edits *edits);
+extern const struct section headers_section, cors_section, respond_section, redirect_section;
 
 #define MAX_REQUESTS INT64_C(1000000000000)
 /* The burst comes after the bucket whose capacity it is. */

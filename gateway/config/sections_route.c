@@ -162,6 +162,14 @@ static const struct field route_fields[] = {
                "paths whose entries a successful unsafe request drops"),
     FIELD("critical", kind_bool, R, is_critical, "false", 0, 0,
           "never turned away by an adaptive upstream for the sake of others"),
+    FIELD_NESTED("headers", headers_section, "fields set, added and removed"),
+    FIELD_NESTED("cors", cors_section,
+                 "cross-origin reading; a preflight is answered before identity"),
+    FIELD("allow", kind_cidrs, R, allow, "", 0, 0,
+          "addresses that may; empty: all; others get 403"),
+    FIELD("deny", kind_cidrs, R, deny, "", 0, 0, "addresses that may not, whatever allow says"),
+    FIELD_NESTED("respond", respond_section, "an answer of its own, instead of an upstream"),
+    FIELD_NESTED("redirect", redirect_section, "another place, instead of an upstream"),
 };
 #undef R
 
@@ -179,6 +187,25 @@ static struct str made_up_name(struct arena *arena, const struct route_config *r
     return name.ptr != NULL ? name : route->match.path;
 }
 
+/* One of them answers. */
+static void check_answerers(struct reader *reader, const struct node *node)
+{
+    static const char *const names[] = {"upstream", "respond", "redirect"};
+    const char *first = NULL;
+
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        if (node_child(node, str_of(names[i])) == NULL)
+            continue;
+        if (first != NULL)
+            reader_fault_in(reader, node, names[i], "stands beside %s, expected one of them",
+                            first);
+        first = names[i];
+    }
+    if (first == NULL)
+        reader_fault_in(reader, node, "upstream",
+                        "is missing, expected the name of an upstream (or respond or redirect)");
+}
+
 static void route_finish(struct reader *reader, const struct node *node, void *base)
 {
     struct route_config *route = base;
@@ -190,8 +217,9 @@ static void route_finish(struct reader *reader, const struct node *node, void *b
     if (node_child(node, STR("match")) == NULL)
         reader_fault_in(reader, node, "match",
                         "is missing, expected an object such as { \"path\": \"/products/*\" }");
-    if (node_child(node, STR("upstream")) == NULL)
-        reader_fault_in(reader, node, "upstream", "is missing, expected the name of an upstream");
+    check_answerers(reader, node);
+    route->edits_requests = edits_are_set(&route->headers.request);
+    route->edits_answers = edits_are_set(&route->headers.response) || route->cors.origins.count > 0;
 }
 
 const struct section route_section = {SECTION(route_fields, sizeof(struct route_config)),

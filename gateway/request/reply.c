@@ -86,7 +86,9 @@ bool reply_common(struct request *r)
         return false;
     if (r->is_limited && !reply_limit_fields(r))
         return false;
-    return r->cache.status == CACHE_OFF || add_cache_fields(r);
+    if (r->cache.status != CACHE_OFF && !add_cache_fields(r))
+        return false;
+    return r->route == NULL || !r->route->edits_answers || route_answer_fields(r);
 }
 
 /* ---- our own words ---- */
@@ -132,6 +134,16 @@ enum step reply_text(struct request *r, int status, struct str content_type, str
 {
     start_over(r, status);
     return finish_text(r, content_type, body);
+}
+
+enum step reply_empty(struct request *r, int status)
+{
+    start_over(r, status);
+    if (!reply_field(r, HTTP_VIA, STR("1.1 gateway")) || !reply_common(r))
+        return reply_out_of_memory(r);
+    r->answer.has_length = true;
+    r->answer.body = REQUEST_BODY_EMPTY;
+    return STEP_ANSWER;
 }
 
 enum step reply_problem(struct request *r, int status, const char *reason, const char *message,

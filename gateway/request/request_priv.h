@@ -216,7 +216,8 @@ struct walk {
     stage_fn *const *stages;
 };
 extern const struct walk walk_limit_first, walk_cache_first, walk_system;
-stage_fn stage_system, stage_route, stage_identify, stage_limit, stage_lookup, stage_fetch;
+stage_fn stage_system, stage_route, stage_identify, stage_limit, stage_answer, stage_lookup,
+    stage_fetch;
 enum request_next walk_on(struct request *r);
 
 /* stage_limit.c */
@@ -249,6 +250,7 @@ enum step reply_problem(struct request *r, int status, const char *reason, const
 enum step reply_text(struct request *r, int status, struct str content_type, struct str body);
 enum step reply_entry(struct request *r, struct cache_entry *entry, enum cache_status status);
 enum step reply_reader(struct request *r);
+enum step reply_empty(struct request *r, int status); /* without a body */
 enum step reply_out_of_memory(struct request *r);
 bool reply_field(struct request *r, enum http_name name, struct str value);
 bool reply_common(struct request *r);
@@ -266,6 +268,15 @@ bool coding_fields(struct request *r);
 /* As fill_read(), coded; for r->coding.codec. */
 ptrdiff_t coding_read(struct request *r, char *to, size_t room);
 void coding_end(struct request *r); /* fine without one */
+
+/* stage_route.c: allow and deny, once who is asked is known */
+bool route_address_may(const struct request *r);
+
+/* route_fields.c: what the route's headers and cors make of fields. False: out of memory. */
+bool route_request_fields(const struct request *r, struct http_fields *fields);
+bool route_answer_fields(struct request *r);
+/* Is it a cross-origin question that its route answers? Then *step is the answer. */
+bool route_preflight(struct request *r, enum step *step);
 
 /* reply_limit.c */
 bool reply_limit_fields(struct request *r);

@@ -235,7 +235,8 @@ static bool gather_fields(struct request *r, struct http_fields *fields)
         return false;
     if (r->cache.entry != NULL && str_eq(r->head.method, STR("GET")) && !add_validators(r, fields))
         return false;
-    return hide_credential(r, fields);
+    return hide_credential(r, fields) &&
+           (!r->route->edits_requests || route_request_fields(r, fields));
 }
 
 /* An empty body that was announced is announced again: many a server refuses a POST without a

@@ -91,6 +91,9 @@ enum step stage_identify(struct request *r)
     r->identity =
         identify_ask(request_rules_identify(r->crules->rules), &question, r->arena, &r->who);
     r->is_known = true;
+    if (!route_address_may(r))
+        return reply_problem(r, 403, "address_denied", "The route does not serve this address.",
+                             STR_NONE);
     limit_override_tier(r);
     switch (r->identity) {
     case IDENTIFY_OK:

@@ -25,7 +25,10 @@ static bool body_fits(const struct request *r)
 enum step stage_route(struct request *r)
 {
     const struct routes *routes = request_rules_routes(r->crules->rules);
+    enum step step;
 
+    if (route_preflight(r, &step))
+        return step;
     switch (routes_find(routes, r->facts.host, r->path, r->head.method, &r->match)) {
     case ROUTE_NOT_FOUND:
         return reply_problem(r, 404, "no_route", "No route matches this host and path.", STR_NONE);
@@ -57,4 +60,18 @@ enum step stage_route(struct request *r)
     if (r->route->cache.is_on && !r->route->cache.count_hits)
         r->walk = &walk_cache_first;
     return STEP_NEXT;
+}
+
+/* What is no address (a unix socket's peer) is in no block. */
+bool route_address_may(const struct request *r)
+{
+    const struct route_config *route = r->route;
+    uint8_t address[16];
+
+    if (route->allow.count == 0 && route->deny.count == 0)
+        return true;
+    if (!address_parse(r->who.address, address))
+        return route->allow.count == 0;
+    return !cidr_list_has(&route->deny, address) &&
+           (route->allow.count == 0 || cidr_list_has(&route->allow, address));
 }

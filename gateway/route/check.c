@@ -53,6 +53,9 @@ static void check_route(const struct config *config, const struct route_config *
 
     if (path_fault != NULL)
         add(config, faults, route->index, "match.path", path_fault);
+    if (path_fault == NULL && template_fault(route->redirect.to, route->match.path) != NULL)
+        add(config, faults, route->index, "redirect.to",
+            template_fault(route->redirect.to, route->match.path));
     if (rewrite != NULL)
         add(config, faults, route->index, "rewrite", rewrite);
     if (route->strip_prefix.len > 0 && route->strip_prefix.ptr[0] != '/')

@@ -170,8 +170,7 @@ bool route_rewrite(const struct route_match *match, struct str raw, struct arena
     return (query.ptr == NULL || joined(arena, query, target)) && is_sound(*target);
 }
 
-/* Does the pattern give a value of this name? */
-static bool pattern_gives(struct str pattern, struct str wanted)
+bool pattern_gives(struct str pattern, struct str wanted)
 {
     struct str segment, name;
 

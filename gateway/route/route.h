@@ -50,6 +50,14 @@ bool route_pattern_matches(struct str pattern, struct str path);
 bool route_rewrite(const struct route_match *match, struct str raw, struct arena *arena,
                    struct str *target) MUST_USE;
 
+/* Appends `text` with {host}, {uri} and the names of the match's parameters filled in; values are
+ * percent-encoded where they hold quotes, brackets or blanks. False: past out's ceiling. */
+struct route_place {
+    struct str host, uri; /* host without port; uri: path and query as they came */
+};
+bool route_fill(const struct route_match *match, struct str text, struct route_place place,
+                struct buf *out);
+
 /* Judges patterns, templates, duplicate names, shadowed routes. */
 void route_check(const struct config *config, struct faults *faults);
 

@@ -30,6 +30,10 @@ bool route_has_method(const struct route_config *route, struct str method);
 /* The host pattern without a port. */
 struct str route_host_pattern(const struct route_config *route);
 
+/* Does the pattern give a value of this name? */
+bool pattern_gives(struct str pattern, struct str wanted);
+/* What is wrong with redirect.to for this path pattern; NULL: nothing. */
+const char *template_fault(struct str text, struct str pattern);
 /* What is wrong with a rewrite template for this path pattern; NULL: nothing. */
 const char *rewrite_fault(struct str template, struct str pattern);
 
