@@ -158,6 +158,7 @@ deps-%:
 install: all
 	install -D -m 755 $(BUILD)/gateway $(DESTDIR)$(PREFIX)/bin/gateway
 	install -D -m 644 config/gateway.json $(DESTDIR)$(PREFIX)/share/gateway/gateway.json
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system config/systemd/gateway.service config/systemd/gateway.socket
 
 clean:
 	rm -rf build

@@ -13,38 +13,71 @@ struct fleet {
     uint32_t listen_count;
     uint16_t *ports;
     struct request_rules *rules;
+    struct inherited *inherited;
+    int sockets[INHERITED_MOST]; /* for a successor; the workers' own */
+    uint32_t socket_count;
+    bool keeps_paths;
 };
 
-/* A unix socket has one queue for all: each worker gets a descriptor of its own. */
-static bool socket_for(const struct listen_config *listen, uint32_t worker,
-                       struct server_socket *socket, int *shared_fd, struct fail *why)
+/* Where one listener's sockets come from, worker by worker. */
+struct supply {
+    int first; /* -1: none yet */
+    bool is_passed;
+    uint16_t port;
+};
+
+/* TCP sockets share an address by SO_REUSEPORT. A unix socket, and one that was passed to us, has
+ * one queue for all: each worker gets a descriptor of its own. */
+static bool socket_for(struct fleet *fleet, const struct listen_config *listen,
+                       struct supply *supply, int *fd, struct fail *why)
 {
-    if (!listen->is_unix)
-        return server_socket_open(listen, socket->port, worker == 0, socket, why);
-    if (worker == 0) {
-        if (!server_socket_open(listen, 0, true, socket, why))
+    struct server_socket socket = {.port = 0};
+
+    *fd = inherit_take(fleet->inherited, listen, supply->port, &socket.port);
+    if (*fd >= 0) {
+        supply->is_passed = true;
+        supply->port = socket.port;
+    } else if (supply->first >= 0 && (listen->is_unix || supply->is_passed)) {
+        *fd = dup(supply->first);
+        if (*fd < 0)
+            return fail_set(why, "%s: out of file descriptors", listen->address.ptr);
+    } else {
+        if (!server_socket_open(listen, supply->port, supply->first < 0, &socket, why))
             return false;
-        *shared_fd = socket->fd;
-        return true;
+        *fd = socket.fd;
+        supply->port = socket.port;
     }
-    socket->fd = dup(*shared_fd);
-    return socket->fd >= 0 ||
-           fail_set(why, "unix:%s: out of file descriptors", listen->address.ptr);
+    if (supply->first < 0)
+        supply->first = *fd;
+    return true;
+}
+
+static bool give_socket(struct fleet *fleet, uint32_t worker, int fd,
+                        const struct listen_config *listen, struct fail *why)
+{
+    if (fleet->socket_count < INHERITED_MOST)
+        fleet->sockets[fleet->socket_count++] = fd;
+    return server_add(fleet->workers[worker % fleet->count]->server, fd, listen, why);
 }
 
 static bool open_listener(struct fleet *fleet, uint32_t index, struct fail *why)
 {
     const struct listen_config *listen = &fleet->listen[index];
-    struct server_socket socket = {.port = 0};
-    int shared_fd = -1;
+    struct supply supply = {.first = -1};
+    uint32_t worker = 0;
+    uint16_t port;
+    int fd;
 
-    for (uint32_t i = 0; i < fleet->count; i++) {
-        if (!socket_for(listen, i, &socket, &shared_fd, why))
+    for (; worker < fleet->count; worker++)
+        if (!socket_for(fleet, listen, &supply, &fd, why) ||
+            !give_socket(fleet, worker, fd, listen, why))
             return false;
-        fleet->ports[index] = socket.port;
-        if (!server_add(fleet->workers[i]->server, socket.fd, listen, why))
+    fleet->ports[index] = supply.port;
+    /* a predecessor had more workers: who waits in those queues is served too */
+    while (supply.is_passed &&
+           (fd = inherit_take(fleet->inherited, listen, supply.port, &port)) >= 0)
+        if (!give_socket(fleet, worker++, fd, listen, why))
             return false;
-    }
     return true;
 }
 
@@ -58,6 +91,7 @@ struct fleet *fleet_new(const struct fleet_parts *parts, struct request_rules *r
     if (fleet == NULL)
         goto no_memory;
     fleet->rules = request_rules_hold(rules);
+    fleet->inherited = parts->inherited;
     fleet->listen = config->server.listen;
     fleet->listen_count = config->server.listen_count;
     fleet->ports = calloc(fleet->listen_count + 1, sizeof(*fleet->ports));
@@ -121,6 +155,19 @@ void fleet_use(struct fleet *fleet, struct request_rules *rules, struct server_t
     send_all(fleet, worker_do_use, rules, tls);
 }
 
+uint32_t fleet_sockets(const struct fleet *fleet, int *fds, uint32_t room)
+{
+    uint32_t count = fleet->socket_count < room ? fleet->socket_count : room;
+
+    memcpy(fds, fleet->sockets, count * sizeof(*fds));
+    return count;
+}
+
+void fleet_keep_paths(struct fleet *fleet)
+{
+    fleet->keeps_paths = true;
+}
+
 void fleet_stop_accepting(struct fleet *fleet)
 {
     send_all(fleet, worker_do_stop_accepting, NULL, NULL);
@@ -146,7 +193,7 @@ static bool is_running(const struct fleet *fleet)
 
 static void remove_unix_sockets(const struct fleet *fleet)
 {
-    for (uint32_t i = 0; is_running(fleet) && i < fleet->listen_count; i++)
+    for (uint32_t i = 0; is_running(fleet) && !fleet->keeps_paths && i < fleet->listen_count; i++)
         if (fleet->listen[i].is_unix)
             (void)unlink(fleet->listen[i].address.ptr);
 }

@@ -118,10 +118,20 @@ static void on_stop_signal(void *arg, int signal)
         log_close();
         _exit(EXIT_FAULT);
     }
-    log_line(LOG_INFO, "signal %d: draining", signal);
+    log_line(LOG_INFO, "signal %d: draining%s", signal,
+             replace_is_done(g) ? ", the successor is ready" : "");
+    if (!replace_is_done(g))
+        notify_stopping();
     admin_drain(g->admin);
     g->shared.is_draining = true;
-    g->stop_accepting_us = now_us + (uint64_t)config->drain_delay_ms * 1000;
+    g->stop_accepting_us = now_us;
+    if (replace_is_done(g)) { /* it accepts from the same queues */
+        g->has_admin_path = false;
+        fleet_keep_paths(g->fleet);
+        server_stop_accepting(g->admin_server);
+    } else {
+        g->stop_accepting_us += (uint64_t)config->drain_delay_ms * 1000;
+    }
     g->give_up_us = g->stop_accepting_us + (uint64_t)config->shutdown_grace_ms * 1000;
     on_drain(g);
 }
@@ -129,7 +139,9 @@ static void on_stop_signal(void *arg, int signal)
 static void on_reload_signal(void *arg, int signal)
 {
     (void)signal;
+    notify_reloading();
     (void)process_reload(arg, NULL);
+    notify_ready();
 }
 
 static void on_reopen_signal(void *arg, int signal)
@@ -145,7 +157,9 @@ static bool watch_signals(struct gateway *g)
     return loop_on_signal(g->loop, SIGTERM, on_stop_signal, g) &&
            loop_on_signal(g->loop, SIGINT, on_stop_signal, g) &&
            loop_on_signal(g->loop, SIGHUP, on_reload_signal, g) &&
-           loop_on_signal(g->loop, SIGUSR1, on_reopen_signal, g);
+           loop_on_signal(g->loop, SIGUSR1, on_reopen_signal, g) &&
+           loop_on_signal(g->loop, SIGUSR2, replace_on_signal, g) &&
+           loop_on_signal(g->loop, SIGCHLD, replace_on_child, g);
 }
 
 /* ---- start and end ---- */
@@ -215,10 +229,13 @@ static bool make_admin(struct gateway *g, const struct config *config, struct fa
     if (g->admin_server == NULL)
         return false;
     server_use_tls(g->admin_server, g->tls);
-    *bad_listener = !server_socket_open(&config->admin.listen, 0, true, &socket, why);
+    socket.fd = inherit_take(&g->inherited, &config->admin.listen, 0, &socket.port);
+    *bad_listener =
+        socket.fd < 0 && !server_socket_open(&config->admin.listen, 0, true, &socket, why);
     if (*bad_listener)
         return false;
     g->admin_port = socket.port;
+    g->admin_fd = socket.fd;
     g->has_admin_path = config->admin.listen.is_unix;
     return server_add(g->admin_server, socket.fd, &config->admin.listen, why);
 }
@@ -248,7 +265,7 @@ static int start(struct gateway *g, struct config *config)
 
     if (!make_shared(g, config, &why) || !make_admin(g, config, &why, &bad_listener))
         goto failed;
-    parts = (struct fleet_parts){&g->shared, g->counts, g->loop};
+    parts = (struct fleet_parts){&g->shared, g->counts, g->loop, &g->inherited};
     g->fleet = fleet_new(&parts, g->rules, g->tls, &bad_listener, &why);
     if (g->fleet == NULL || !watch_signals(g) || !fleet_start(g->fleet, &why))
         goto failed;
@@ -256,7 +273,10 @@ static int start(struct gateway *g, struct config *config)
     g->drain = (struct deadline){.fn = on_drain, .arg = g};
     if (!deadline_set(g->loop, &g->sweep, loop_now_us(g->loop) + SWEEP_EVERY_US))
         goto failed;
+    inherit_close(&g->inherited);
     say_ready(g, config);
+    notify_ready();
+    replace_end_predecessor();
     return 0;
 failed:
     fprintf(stderr, "gateway: %s\n", why.text[0] != '\0' ? why.text : "could not start");
@@ -296,6 +316,8 @@ int process_run(const char *file, struct config *config)
     int status;
 
     gateway.file = file;
+    replace_init(&gateway);
+    inherit_read(&gateway.inherited);
     (void)mallopt(M_TRIM_THRESHOLD,
                   64 * 1024 * 1024); /* a proxy's heap breathes: do not give back and ask again */
     (void)mallopt(M_TOP_PAD, 1024 * 1024);

@@ -1,11 +1,18 @@
-/* process_priv.h - the process, as its two files know it. */
+/* process_priv.h - the process, as its files know it. */
 #ifndef GATEWAY_PROCESS_PRIV_H
 #define GATEWAY_PROCESS_PRIV_H
 #include "admin/admin.h"
 #include "worker/worker.h"
 
+#include <limits.h>
+#include <sys/types.h>
+
 struct gateway {
     const char *file;
+    char program[PATH_MAX];     /* where the binary lies, for a successor */
+    pid_t successor;            /* 0: none */
+    struct inherited inherited; /* sockets that nobody has taken yet */
+    int admin_fd;
     struct loop *loop;
     struct request_shared shared;
     struct server_counts *counts;
@@ -28,5 +35,24 @@ bool process_open_log(const struct config *config, struct fail *why);
 /* Loads the file again and puts it in force, or refuses it whole. Faults are appended as a JSON
  * array to `out`, which may be NULL. */
 bool process_reload(void *gateway, struct buf *out);
+
+/* inherit.c, the rest: closes what no listener took. */
+void inherit_read(struct inherited *inherited);
+void inherit_close(struct inherited *inherited);
+/* Starts `program` with the sockets; its pid, or -1 with the reason. */
+pid_t inherit_pass_on(const char *program, const char *file, const int *fds, uint32_t count,
+                      struct fail *why);
+
+/* replace.c */
+void replace_init(struct gateway *g);
+void replace_on_signal(void *gateway, int signal);
+void replace_on_child(void *gateway, int signal);
+bool replace_is_done(const struct gateway *g); /* a successor lives: the sockets are its */
+void replace_end_predecessor(void);
+
+/* notify.c */
+void notify_ready(void);
+void notify_reloading(void); /* notify_ready() ends it */
+void notify_stopping(void);
 
 #endif

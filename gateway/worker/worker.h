@@ -9,11 +9,24 @@
 #include "request/request.h"
 #include "server/server.h"
 
+/* ---- sockets that were passed to us (inherit.c) ---- */
+enum { INHERITED_MOST = 1024 };
+struct inherited {
+    int fds[INHERITED_MOST];
+    uint32_t count;
+    bool is_ours; /* of a gateway before us: one that was told port 0 has found its port */
+};
+/* A socket that listens there (port 0: on the configured one), the caller's from now on, and its
+ * port; -1: none. */
+int inherit_take(struct inherited *inherited, const struct listen_config *listen, uint16_t port,
+                 uint16_t *real);
+
 struct fleet;
 struct fleet_parts { /* borrowed; outlive the fleet */
     struct request_shared *shared;
     struct server_counts *counts;
-    struct loop *main_loop; /* where the workers' news arrive */
+    struct loop *main_loop;      /* where the workers' news arrive */
+    struct inherited *inherited; /* NULL: none */
 };
 /* Makes server.workers of the snapshot's configuration, with their loops, and opens its listeners
  * for each. NULL with the reason; *bad_listener is true when a listener could not be opened (exit
@@ -26,6 +39,9 @@ bool fleet_start(struct fleet *fleet, struct fail *why) MUST_USE;
 bool fleet_write_urls(const struct fleet *fleet, struct buf *out);
 /* Hands a new snapshot to every worker; requests under way keep theirs. */
 void fleet_use(struct fleet *fleet, struct request_rules *rules, struct server_tls *tls);
+/* The listening sockets, still the workers'; how many, at most `room`. */
+uint32_t fleet_sockets(const struct fleet *fleet, int *fds, uint32_t room);
+void fleet_keep_paths(struct fleet *fleet); /* unix sockets are a successor's: do not remove them */
 void fleet_stop_accepting(struct fleet *fleet); /* and closes idle connections */
 bool fleet_is_empty(struct fleet *fleet);       /* no connection and no fetch is left */
 void fleet_abort(struct fleet *fleet);          /* cuts what is left */
