@@ -173,7 +173,7 @@ static void a_port_that_is_taken(void **state)
              "false},\"upstreams\":{\"u\":{\"targets\":[\"http://127.0.0.1:1\"]}},\"routes\":"
              "[{\"match\":{\"path\":\"/*\"},\"upstream\":\"u\"}]}",
              house.port);
-    parts = (struct fleet_parts){&house.shared, house.counts, house.loop};
+    parts = (struct fleet_parts){&house.shared, house.counts, house.loop, NULL};
     request_rules_release(&house.rules);
     server_tls_release(&house.tls);
     rules_of(&house, text);

@@ -96,7 +96,7 @@ static inline void house_start(struct house *house, const char *text)
     house->shared.metrics = metrics_new();
     house->shared.system = ask_nobody;
     rules_of(house, text);
-    parts = (struct fleet_parts){&house->shared, house->counts, house->loop};
+    parts = (struct fleet_parts){&house->shared, house->counts, house->loop, NULL};
     house->fleet = fleet_new(&parts, house->rules, house->tls, &bad_listener, &why);
     if (house->fleet == NULL)
         fail_msg("%s", why.text);
