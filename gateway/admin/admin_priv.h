@@ -154,6 +154,7 @@ endpoint_fn delete_cache, delete_cache_user, delete_cache_endpoint, post_cache_i
 endpoint_fn get_rate_limit_status, get_rate_limit_top, delete_rate_limit_client,
     put_rate_limit_client, get_usage;
 endpoint_fn get_events;
+endpoint_fn post_tokens_revoke;
 endpoint_fn get_upstreams, put_upstream_target, get_explain, get_config, post_config_reload;
 
 #endif

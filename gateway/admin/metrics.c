@@ -52,6 +52,17 @@ static void collect_limiter(const struct admin *admin, struct sheet *sheet)
     raise_to(metrics_cell(sheet, M_RATE_LIMIT_EVICTED), counts.evicted_idle + counts.evicted_busy);
 }
 
+static void collect_tokens(const struct admin *admin, struct sheet *sheet)
+{
+    struct identify_counts counts;
+
+    if (admin->shared->identify == NULL)
+        return;
+    counts = identify_counts(admin->shared->identify);
+    set(sheet, M_REVOKED_TOKENS, counts.revoked_tokens);
+    raise_to(metrics_cell(sheet, M_TOKEN_REVOCATIONS), counts.revocations);
+}
+
 static void collect_upstream(const struct admin *admin, struct sheet *sheet,
                              const struct upstream_config *upstream)
 {
@@ -110,6 +121,7 @@ void metrics_collect(void *arg, struct sheet *sheet)
     collect_cache(admin, sheet);
     collect_events(admin, sheet);
     collect_limiter(admin, sheet);
+    collect_tokens(admin, sheet);
     collect_upstreams(admin, sheet);
     collect_process(admin, sheet);
 }

@@ -29,6 +29,7 @@ static const struct endpoint endpoints[] = {
     {"PUT",    "/system/rate-limit/client/{id}",  put_rate_limit_client,    ACCESS_TOKEN,   "rate_limit_tier",   "", "tier ttl"},
     {"GET",    "/system/usage",                   get_usage,                ACCESS_TOKEN,   "usage",             "client from to format"},
     {"GET",    "/system/events",                  get_events,               ACCESS_TOKEN,   "events",            ""},
+    {"POST",   "/system/tokens/revoke",           post_tokens_revoke,       ACCESS_TOKEN,   "token_revoke",      "", "token jti exp"},
     {"GET",    "/system/upstreams",               get_upstreams,            ACCESS_TOKEN,   "upstreams",         ""},
     {"GET",    "/system/explain/{request_id}",    get_explain,              ACCESS_TOKEN,   "explain",           ""},
     {"PUT",    "/system/upstreams/{name}/targets/{n}", put_upstream_target, ACCESS_TOKEN,   "upstream_target",   "", "state"},

@@ -99,6 +99,9 @@ struct identity_config {
     } jwt;
     bool revocation;
     struct {
+        struct str user, tier; /* fields told to upstreams; empty: not told */
+    } forward;
+    struct {
         uint32_t ipv4_prefix, ipv6_prefix;
     } ip;
 };
@@ -275,6 +278,7 @@ struct route_config {
         struct str_list query_names, query_ignore, key_headers; /* query_ignore are globs */
     } cache;
     struct str_list invalidates; /* path globs */
+    bool revokes_token;          /* a successful answer here ends the caller's token */
     bool is_critical;            /* never shed for others' sake */
     struct {
         struct header_edits request, response;

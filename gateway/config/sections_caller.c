@@ -70,6 +70,23 @@ static const struct collection key_collection = {
     .name_offset = offsetof(struct api_key_config, sha256_hex),
     .hides_names = true};
 
+/* What frames the message or is the proxy's own is not to be told anything by. */
+static bool is_told(struct str text)
+{
+    static const char *const taken[] = {"Connection", "Content-Length", "Forwarded",
+                                        "Host",       "Keep-Alive",     "Proxy-Connection",
+                                        "TE",         "Trailer",        "Transfer-Encoding",
+                                        "Via",        "Upgrade",        "X-Request-Id"};
+
+    for (size_t i = 0; i < COUNT_OF(taken); i++)
+        if (str_ieq(text, str_of(taken[i])))
+            return false;
+    return text.len == 0 || is_field_name(text);
+}
+
+static const struct text_rule told_rule = {
+    "the name of a header field that is not the proxy's own, or nothing", is_told};
+
 static bool is_algorithm(struct str text)
 {
     static const char *const known[] = {"HS256", "HS384", "HS512", "RS256", "RS384",
@@ -118,6 +135,14 @@ static const struct field jwt_fields[] = {
 };
 static const struct section jwt_section = {SECTION(jwt_fields, 0)};
 
+static const struct field forward_fields[] = {
+    FIELD_WITH(told_rule, "user", kind_text, I, forward.user, "", 0, 0,
+               "header field with the id of the user or key; empty: not told"),
+    FIELD_WITH(told_rule, "tier", kind_text, I, forward.tier, "", 0, 0,
+               "header field with the caller's tier; empty: not told"),
+};
+static const struct section forward_section = {SECTION(forward_fields, 0)};
+
 static const struct field ip_fields[] = {
     FIELD("ipv4_prefix", kind_count, I, ip.ipv4_prefix, "32", 8, 32,
           "bits of an IPv4 address that make one client"),
@@ -134,6 +159,9 @@ static const struct field identity_fields[] = {
     FIELD_NESTED("api_key", api_key_section, "keys that clients send"),
     FIELD_NESTED("jwt", jwt_section,
                  "tokens in Authorization: Bearer; read when secret or jwks_url is set"),
+    FIELD_NESTED(
+        "forward", forward_section,
+        "who asks, as upstreams are told; a client's own fields of these names are removed"),
     FIELD("revocation", kind_bool, I, revocation, "true", 0, 0,
           "tokens that were revoked are refused"),
     FIELD_NESTED("ip", ip_section, "clients that are known by their address alone"),

@@ -138,6 +138,7 @@ static bool route_cache_is_set(const void *base)
 static const struct section route_cache_section = {
     SECTION(route_cache_fields, 0), .finish = route_cache_finish, .is_set = route_cache_is_set};
 
+static const struct words revocations = {{"", "authorization"}};
 static const struct words auths = {{"none", "identity", "off"}};
 static const struct field route_fields[] = {
     FIELD_WITH(name_rule, "name", kind_text, R, name, NULL, 0, 0,
@@ -158,6 +159,8 @@ static const struct field route_fields[] = {
     FIELD_NESTED("limit", limit_section,
                  "a limit of this route's own, on top of the caller's tier"),
     FIELD_NESTED("cache", route_cache_section, "absent: never cached"),
+    FIELD_WITH(revocations, "revokes", kind_flag, R, revokes_token, "", 0, 0,
+               "\"authorization\": a successful answer revokes the caller's token"),
     FIELD_WITH(path_rule, "invalidates", kind_texts, R, invalidates, "", 0, 0,
                "paths whose entries a successful unsafe request drops"),
     FIELD("critical", kind_bool, R, is_critical, "false", 0, 0,

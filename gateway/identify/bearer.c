@@ -140,7 +140,7 @@ static enum identify_result accept(const struct identify *identify, const struct
     name = arena_copy(arena, str_at(token->name, token->name_len));
     if (name.ptr == NULL)
         return refuse("memory", answer);
-    answer->token_until_s = token->until_s;
+    answer->token = (struct identify_token){token->revoked_as, token->until_s};
     answer->caller = (struct caller){
         .kind = CALLER_USER,
         .id = str_from(name, sizeof("user:") - 1),
@@ -151,7 +151,7 @@ static enum identify_result accept(const struct identify *identify, const struct
     return IDENTIFY_OK;
 }
 
-static enum identify_result ask_token(const struct identify *identify,
+static enum identify_result ask_token(const struct identify *identify, struct str text,
                                       const struct identify_question *question, struct arena *arena,
                                       struct identify_answer *answer)
 {
@@ -161,17 +161,17 @@ static enum identify_result ask_token(const struct identify *identify,
     struct hash128 tag = {0, 0};
     bool is_unknown;
 
-    if (answer->token.len > JWT_BYTES_MOST)
+    if (text.len > JWT_BYTES_MOST)
         return refuse("jwt_oversize", answer);
     if (identify->shared != NULL)
         epoch += shared_version(identify->shared);
     if (table != NULL) {
-        tag = verified_tag(table, answer->token);
+        tag = verified_tag(table, text);
         const struct verified *known = verified_find(table, tag, epoch);
         if (known != NULL)
             return accept(identify, known, question, arena, answer);
     }
-    const char *reason = judge(identify, answer->token, arena, &fresh, &is_unknown);
+    const char *reason = judge(identify, text, arena, &fresh, &is_unknown);
     if (is_unknown && may_wait(identify, question))
         return IDENTIFY_WAITS;
     if (reason != NULL)
@@ -207,13 +207,14 @@ bool bearer_ask(const struct identify *identify, const struct identify_question 
                 struct arena *arena, struct identify_answer *answer, enum identify_result *result)
 {
     struct str value = http_fields_get(question->fields, HTTP_AUTHORIZATION);
+    struct str token = STR_NONE;
     bool is_alone = http_fields_count_of(question->fields, HTTP_AUTHORIZATION) == 1;
 
-    if (value.ptr == NULL || (is_alone && !is_bearer(value, &answer->token)))
+    if (value.ptr == NULL || (is_alone && !is_bearer(value, &token)))
         return false;
     answer->method = METHOD_JWT;
     answer->credential_seen = true;
-    *result =
-        is_alone ? ask_token(identify, question, arena, answer) : refuse("jwt_duplicate", answer);
+    *result = is_alone ? ask_token(identify, token, question, arena, answer)
+                       : refuse("jwt_duplicate", answer);
     return true;
 }

@@ -47,6 +47,11 @@ struct identify_question {
     struct identify_memory *memory; /* the asking worker's; NULL: every token is verified anew */
     bool may_wait;                  /* false: never IDENTIFY_WAITS */
 };
+/* A token, for revoking it. */
+struct identify_token {
+    struct hash128 name;
+    int64_t until_s; /* after that it is not valid anyway; INT64_MAX: it does not end */
+};
 struct identify_answer {
     struct caller caller;
     struct str address; /* the client's, behind trusted proxies; borrowed or arena */
@@ -55,13 +60,34 @@ struct identify_answer {
                            "key_duplicate", "scope", "needed", "jwt_sig", "jwt_expired", … */
     bool credential_seen; /* a credential was there: a key or a token */
     enum identify_method method;
-    struct str token;      /* of METHOD_JWT and IDENTIFY_OK; borrowed from the fields */
-    int64_t token_until_s; /* after that it is not valid anyway */
+    struct identify_token token; /* of METHOD_JWT and IDENTIFY_OK */
 };
 
 /* ---- what all threads know together: any thread ---- */
 struct identify_shared *identify_shared_new(void) MUST_USE; /* NULL: out of memory */
 void identify_shared_free(struct identify_shared **shared); /* after all that uses it */
+
+/* ---- tokens that are revoked: any thread ---- */
+enum identify_revoke {
+    REVOKE_DONE, /* it is refused from now on; also where it was already, or has ended */
+    REVOKE_FULL  /* the set is at its ceiling, or out of memory: it is not revoked */
+};
+/* The token of a text, for identify_revoke(): it need not be signed by a known key, which an
+ * operator may have removed. False: it is none. */
+bool identify_token_of(const struct identify *identify, struct str text, struct arena *arena,
+                       struct identify_token *token) MUST_USE;
+/* All tokens with this jti. */
+struct identify_token identify_token_of_id(const struct identify *identify, struct str id,
+                                           int64_t exp_s);
+enum identify_revoke identify_revoke(struct identify_shared *shared,
+                                     const struct identify_token *token, int64_t now_s) MUST_USE;
+/* Forgets what has ended; cheap when nothing has. */
+void identify_sweep(struct identify_shared *shared, int64_t now_s);
+struct identify_counts {
+    uint64_t revocations;    /* since the start */
+    uint32_t revoked_tokens; /* that have not ended */
+};
+struct identify_counts identify_counts(struct identify_shared *shared);
 
 /* ---- one worker's: its thread, but for new and free ---- */
 /* loop: where the worker lives. NULL: out of memory. */
@@ -120,6 +146,10 @@ bool identify_hide_credential(const struct identify *identify, struct http_field
                               struct str *query, struct arena *arena) MUST_USE;
 /* Any other text that stands for somebody, hashed under the same secret. */
 struct hash128 identify_hash(const struct identify *identify, struct str text);
+/* What upstreams are told of the caller (identity.forward); a client's own fields of these names
+ * go. False: out of memory. */
+bool identify_forward(const struct identify *identify, const struct caller *caller,
+                      struct http_fields *fields) MUST_USE;
 void identify_check(const struct config *config, struct faults *faults);
 
 #endif

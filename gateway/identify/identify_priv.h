@@ -172,6 +172,7 @@ enum revoked_result revoked_add(struct revoked *set, struct hash128 name, int64_
 bool revoked_has(struct revoked *set, struct hash128 name, int64_t now_s);
 void revoked_sweep(struct revoked *set, int64_t now_s); /* forgets what has ended */
 uint32_t revoked_count(const struct revoked *set);
+uint64_t revoked_total(const struct revoked *set); /* REVOKED_NOW so far */
 
 /* ---- shared.c ---- */
 

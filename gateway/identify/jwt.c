@@ -77,9 +77,11 @@ static bool read_moment(const struct json_object *claims, struct str name, int64
     return value == NULL || json_to_whole(value, moment);
 }
 
+/* Fit for a header field: there, blanks around it would make it another one's. */
 static bool is_name(struct str text)
 {
-    if (text.len == 0 || text.len > JWT_USER_MOST)
+    if (text.len == 0 || text.len > JWT_USER_MOST || text.ptr[0] == ' ' ||
+        text.ptr[text.len - 1] == ' ')
         return false;
     for (size_t i = 0; i < text.len; i++)
         if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)

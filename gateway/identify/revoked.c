@@ -20,6 +20,7 @@ struct entry {
 struct revoked {
     pthread_mutex_t lock;
     _Atomic uint32_t count;
+    _Atomic uint64_t total;
     _Atomic uint64_t *filter; /* FILTER_BITS */
     struct entry *entries;    /* open addressing; room is a power of two */
     uint32_t room;
@@ -165,6 +166,8 @@ enum revoked_result revoked_add(struct revoked *set, struct hash128 name, int64_
         struct entry *entry = find(set->entries, set->room, name);
 
         result = entry->until_s > now_s ? REVOKED_ALREADY : REVOKED_NOW;
+        if (result == REVOKED_NOW)
+            atomic_fetch_add_explicit(&set->total, 1, memory_order_relaxed);
         if (entry->until_s == 0)
             atomic_fetch_add_explicit(&set->count, 1, memory_order_relaxed);
         entry->name = name;
@@ -216,4 +219,9 @@ void revoked_sweep(struct revoked *set, int64_t now_s)
 uint32_t revoked_count(const struct revoked *set)
 {
     return atomic_load_explicit(&((struct revoked *)(uintptr_t)set)->count, memory_order_relaxed);
+}
+
+uint64_t revoked_total(const struct revoked *set)
+{
+    return atomic_load_explicit(&((struct revoked *)(uintptr_t)set)->total, memory_order_relaxed);
 }

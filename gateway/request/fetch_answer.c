@@ -274,6 +274,21 @@ static void pass_on(struct request *r, int status, const struct http_fields *fie
     answered(r);
 }
 
+/* A logout that the upstream has accepted ends the token, before its client hears of it. */
+static void revoke(struct request *r, int status)
+{
+    int64_t now_s = loop_wall_us(r->context->loop) / 1000000;
+
+    if (!r->route->revokes_token || status >= 400 || r->who.method != METHOD_JWT ||
+        r->identity != IDENTIFY_OK || r->context->shared->identify == NULL)
+        return;
+    if (identify_revoke(r->context->shared->identify, &r->who.token, now_s) == REVOKE_FULL)
+        log_line(LOG_ERROR,
+                 "the set of revoked tokens is full: a logout on route %.*s was not "
+                 "followed",
+                 STR_ARG(r->route->name));
+}
+
 void fetch_on_head(struct request *r, int status, const struct http_fields *fields,
                    const struct http_answer_facts *facts)
 {
@@ -281,6 +296,7 @@ void fetch_on_head(struct request *r, int status, const struct http_fields *fiel
     bool is_for_get = fetch_post_is_for_get(r, status, fields);
 
     invalidate(r, status, fields);
+    revoke(r, status);
     if (is_for_get)
         fetch_post_take_place(r);
     if (r->fetch.is_answered)

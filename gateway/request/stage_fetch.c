@@ -236,6 +236,7 @@ static bool gather_fields(struct request *r, struct http_fields *fields)
     if (r->cache.entry != NULL && str_eq(r->head.method, STR("GET")) && !add_validators(r, fields))
         return false;
     return hide_credential(r, fields) &&
+           identify_forward(request_rules_identify(r->crules->rules), &r->who.caller, fields) &&
            (!r->route->edits_requests || route_request_fields(r, fields));
 }
 

@@ -73,6 +73,7 @@ static void on_sweep(void *arg)
     struct gateway *g = arg;
 
     cache_sweep(g->shared.cache, loop_now_us(g->loop), SWEEP_ENTRIES);
+    identify_sweep(g->shared.identify, loop_wall_us(g->loop) / 1000000);
     CHECK(deadline_set(g->loop, &g->sweep, loop_now_us(g->loop) + SWEEP_EVERY_US));
 }
 
