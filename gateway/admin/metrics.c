@@ -75,6 +75,12 @@ static void collect_upstream(const struct admin *admin, struct sheet *sheet,
     cell_gauge_set(metrics_series(sheet, M_UPSTREAM_QUEUED, 1, name), (double)status.queued);
     raise_to(metrics_series(sheet, M_BREAKER_OPENED, 1, name), status.breaker_opened);
     raise_to(metrics_series(sheet, M_UPSTREAM_EJECTIONS, 1, name), status.ejected);
+    if (upstream->health.is_on) {
+        struct str good[] = {*name, STR("good")}, bad[] = {*name, STR("bad")};
+
+        raise_to(metrics_series(sheet, M_HEALTH_CHECKS, COUNT_OF(good), good), status.checks_good);
+        raise_to(metrics_series(sheet, M_HEALTH_CHECKS, COUNT_OF(bad), bad), status.checks_bad);
+    }
     if (upstream->hedge)
         raise_to(metrics_series(sheet, M_UPSTREAM_HEDGES, 1, name), status.hedged);
     if (upstream->adaptive)

@@ -32,6 +32,8 @@ static void write_target(struct buf *out, const struct target_status *status, ui
              target_state_name(status->state), status->weight, status->is_backup ? "true" : "false",
              status->in_flight, status->requests, status->failures, status->consecutive_failures,
              status->latency_s, (double)left_us / 1e6);
+    if (status->addresses > 0)
+        buf_addf(out, ",\"addresses\":%" PRIu32, status->addresses);
     buf_add_char(out, '}');
 }
 

@@ -151,7 +151,7 @@ extern const struct kind kind_window, kind_burst, kind_windows, kind_concurrent;
 extern const struct kind kind_workers, kind_store, kind_sources, kind_expires, kind_negative,
     kind_host, kind_retry_on;
 /* kinds_upstream.c */
-extern const struct kind kind_hash_on;
+extern const struct kind kind_hash_on, kind_statuses;
 extern const struct kind kind_reference, kind_per_user, kind_query, kind_scope;
 /* kinds_answer.c */
 extern const struct kind kind_pairs; /* its rule judges the names */

@@ -73,6 +73,37 @@ static const struct field breaker_fields[] = {
 };
 static const struct section breaker_section = {SECTION(breaker_fields, 0)};
 
+static const struct words health_types = {{"http", "tcp"}};
+static const struct field health_fields[] = {
+    FIELD_WITH(health_types, "type", kind_choice, U, health.type, "http", 0, 0,
+               "http: an answer with an expected status; tcp: a connection"),
+    FIELD_WITH(path_rule, "path", kind_text, U, health.path, "/health", 0, 0, "what is asked for"),
+    FIELD("interval", kind_duration, U, health.interval_ms, "5s", 20, HOURS(24),
+          "between two checks of a target"),
+    FIELD("timeout", kind_duration, U, health.timeout_ms, "1s", 10, MINUTES(10),
+          "longest wait for the answer"),
+    FIELD("healthy", kind_count, U, health.healthy, "2", 1, 1000,
+          "checks in a row that bring a target back"),
+    FIELD("unhealthy", kind_count, U, health.unhealthy, "3", 1, 1000,
+          "checks in a row that take it out"),
+    FIELD("expect", kind_statuses, U, health.expect, "200", 100, 599, "statuses that are good"),
+};
+
+static void health_finish(struct reader *reader, const struct node *node, void *base)
+{
+    (void)reader;
+    (void)node;
+    ((struct upstream_config *)base)->health.is_on = true;
+}
+
+static bool health_is_set(const void *base)
+{
+    return ((const struct upstream_config *)base)->health.is_on;
+}
+
+static const struct section health_section = {SECTION(health_fields, 0), .finish = health_finish,
+                                              .is_set = health_is_set};
+
 static const struct field tls_fields[] = {
     FIELD("ca", kind_text, U, tls.ca, "", 0, 0,
           "PEM file of trusted authorities; empty: the system's"),
@@ -110,6 +141,7 @@ static const struct field upstream_fields[] = {
     FIELD_NESTED("retry", retry_section, "when a request is sent again"),
     FIELD_NESTED("ejection", ejection_section, "when a failing target is left out"),
     FIELD_NESTED("breaker", breaker_section, "when the upstream as a whole is left alone"),
+    FIELD_NESTED("health", health_section, "active checks of each target; absent: none"),
     FIELD("max_requests", kind_count, U, max_requests, "1000", 1, 1000000,
           "at a time, each target, all workers together; more wait in the queue"),
     FIELD("queue", kind_count, U, queue, "0", 0, 1000000,
@@ -118,6 +150,8 @@ static const struct field upstream_fields[] = {
           "longest wait in the queue; then 503"),
     FIELD("slow_start", kind_duration, U, slow_start_ms, "0s", 0, HOURS(1),
           "a target that returns gets its share little by little over this; 0: at once"),
+    FIELD("dns_ttl", kind_duration, U, dns_ttl_ms, "30s", 100, HOURS(24),
+          "a name is looked up again after this; each address is a target of its own"),
     FIELD("hedge", kind_bool, U, hedge, "false", 0, 0,
           "a GET that waits longer than 95 of 100 is sent to a second target too"),
     FIELD("adaptive", kind_bool, U, adaptive, "false", 0, 0,

@@ -47,6 +47,7 @@ enum metric_id {
     M_UPSTREAM_HEDGES,      /* upstream_hedges_total{upstream} */
     M_UPSTREAM_QUEUED,      /* upstream_queued{upstream} gauge */
     M_UPSTREAM_LIMIT,       /* upstream_adaptive_limit{upstream} gauge */
+    M_HEALTH_CHECKS,        /* upstream_health_checks_total{upstream,result} */
     M_BREAKER_STATE,        /* circuit_breaker_state{upstream} gauge */
     M_BREAKER_OPENED,       /* circuit_breaker_opened_total{upstream} */
     M_DEPENDENCY_HEALTH,    /* dependency_health_status{dependency} gauge */

@@ -103,6 +103,8 @@ const struct metric metric_table[M_COUNT] = {
         "Requests that wait because every target has max_requests.", LABELS("upstream")),
     GAUGE(M_UPSTREAM_LIMIT, "upstream_adaptive_limit",
         "Requests at a time that an adaptive upstream is believed to bear.", LABELS("upstream")),
+    COUNTER(M_HEALTH_CHECKS, "upstream_health_checks_total",
+        "Active checks of an upstream's targets, by result.", LABELS("upstream", "result")),
     GAUGE(M_BREAKER_STATE, "circuit_breaker_state",
         "0 closed, 1 half open, 2 open.", LABELS("upstream")),
     COUNTER(M_BREAKER_OPENED, "circuit_breaker_opened_total",

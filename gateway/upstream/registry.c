@@ -233,3 +233,78 @@ bool upstreams_adopt(struct upstreams *upstreams, const struct config *config)
     }
     return true;
 }
+
+/* ---- addresses of a name ------------------------------------------------ */
+
+static struct target *need_address(struct target *named, struct str address, uint64_t since_us)
+{
+    struct target *target = named->next_address;
+    struct str copy;
+
+    while (target != NULL && !str_eq(target->address, address))
+        target = target->next_address;
+    if (target != NULL)
+        return target;
+    target = with_text(sizeof(*target), address, &copy);
+    if (target == NULL)
+        return NULL;
+    target->url = named->url;
+    target->address = copy;
+    target->named = named;
+    atomic_init(&target->since_us, since_us);
+    target->next_address = named->next_address;
+    named->next_address = target;
+    return target;
+}
+
+static bool is_same(const struct target *named, struct target *const *addresses, uint32_t count)
+{
+    if (named->address_count != count)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (named->addresses[i] != addresses[i])
+            return false;
+    return true;
+}
+
+static bool set_addresses(struct group *group, struct target *named, const struct str *addresses,
+                          uint32_t count)
+{
+    struct target **list = calloc(count, sizeof(struct target *));
+    uint64_t since_us = named->address_count == 0 ? 0 : clock_mono_us(); /* the first are not new */
+
+    if (list == NULL)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        list[i] = need_address(named, addresses[i], since_us);
+        if (list[i] == NULL) {
+            free(list);
+            return false;
+        }
+    }
+    if (is_same(named, list, count)) {
+        free(list);
+        return true;
+    }
+    free(named->addresses);
+    named->addresses = list;
+    named->address_count = count;
+    atomic_fetch_add(&group->generation, 1);
+    return true;
+}
+
+bool registry_set_addresses(struct upstreams *upstreams, const struct upstream_config *upstream,
+                            uint32_t origin, const struct str *addresses, uint32_t count)
+{
+    struct group *group;
+    struct target *named;
+    bool is_set = false;
+
+    pthread_mutex_lock(&upstreams->lock);
+    group = need_group(upstreams, upstream->name);
+    named = group == NULL ? NULL : need_target(group, upstream->targets[origin].url, 0);
+    if (named != NULL)
+        is_set = set_addresses(group, named, addresses, count);
+    pthread_mutex_unlock(&upstreams->lock);
+    return is_set;
+}

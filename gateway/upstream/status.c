@@ -62,8 +62,14 @@ static void read_target(struct target_status *status, const struct target *named
     status->state = TARGET_DOWN;
     for (uint32_t i = 0; i < named->address_count; i++)
         add(status, named->addresses[i], now_us);
-    if (named->address_count == 0)
+    if (named->address_count == 0) {
         add(status, named, now_us);
+        return;
+    }
+    status->addresses = named->address_count;
+    status->in_flight += atomic_load(&named->in_flight); /* from before it was resolved */
+    status->requests += atomic_load(&named->requests);
+    status->failures += atomic_load(&named->failures);
 }
 
 static struct target *find(struct upstreams *upstreams, const struct upstream_config *upstream,
@@ -136,6 +142,8 @@ void upstreams_upstream_status(struct upstreams *upstreams, const struct upstrea
     status->queued = atomic_load(&group->queued);
     status->limit = upstream->adaptive ? atomic_load(&group->adaptive.limit) : 0;
     status->ejected = atomic_load(&group->ejected);
+    status->checks_good = atomic_load(&group->checks_good);
+    status->checks_bad = atomic_load(&group->checks_bad);
     status->hedged = atomic_load(&group->hedged);
 }
 

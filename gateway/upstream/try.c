@@ -72,6 +72,24 @@ static void tell_deadline(struct upstream_exchange *exchange, uint64_t now)
     field->value = str_at(at, (size_t)(end - at));
 }
 
+/* An address that was looked up takes the name's place, but for TLS, which needs the name. */
+struct client_target target_for_client(const struct upstream_config *upstream, uint32_t origin,
+                                       const struct target *target)
+{
+    const struct target_config *config = &upstream->targets[origin];
+
+    return (struct client_target){
+        .is_https = config->is_https,
+        .host = target->address.len > 0 ? target->address : config->host,
+        .port = config->port,
+        .tls_ca = upstream->tls.ca,
+        .tls_verify = upstream->tls.verify,
+        .unix_path = config->unix_path,
+        .protocol = CLIENT_AUTO,
+        .keepalive = upstream->keepalive,
+    };
+}
+
 static bool start_client(struct attempt *attempt);
 
 /* On the target that was picked. False: out of memory. */
@@ -418,12 +436,11 @@ static bool start_client(struct attempt *attempt)
 {
     struct upstream_exchange *exchange = attempt->exchange;
     const struct upstream_config *upstream = exchange->upstream;
-    const struct target_config *target = &upstream->targets[attempt->origin];
     struct client_request request = {
         .target = &attempt->client_target,
         .method = exchange->method,
         .path = exchange->path,
-        .host = host_to_send(exchange, target),
+        .host = host_to_send(exchange, &upstream->targets[attempt->origin]),
         .fields = &exchange->fields,
         .body = exchange->body,
         .body_length = exchange->body_length,
@@ -431,16 +448,7 @@ static bool start_client(struct attempt *attempt)
         .may_reuse = !attempt->needs_fresh,
     };
 
-    attempt->client_target = (struct client_target){
-        .is_https = target->is_https,
-        .host = target->host,
-        .port = target->port,
-        .tls_ca = upstream->tls.ca,
-        .tls_verify = upstream->tls.verify,
-        .unix_path = target->unix_path,
-        .protocol = CLIENT_AUTO,
-        .keepalive = upstream->keepalive,
-    };
+    attempt->client_target = target_for_client(upstream, attempt->origin, attempt->target);
     attempt->current = client_start(exchange->pool->client, &request, &client_handler, attempt);
     return attempt->current != NULL;
 }

@@ -39,7 +39,7 @@ struct target_status {
     struct str url;
     enum target_state state;
     bool is_backup;
-    uint32_t weight;
+    uint32_t weight, addresses; /* addresses: that a name has now; 0: not looked up */
     uint32_t in_flight;
     uint64_t requests, failures;
     uint32_t consecutive_failures;
@@ -62,9 +62,21 @@ struct upstream_status { /* of an upstream as a whole; counts are since the star
     uint32_t in_flight, retrying, queued;
     uint32_t limit; /* of an adaptive upstream; 0: it is none, or nothing is known yet */
     uint64_t breaker_opened, ejected, hedged;
+    uint64_t checks_good, checks_bad; /* active ones */
 };
 void upstreams_upstream_status(struct upstreams *upstreams, const struct upstream_config *upstream,
                                uint64_t now_us, struct upstream_status *status);
+
+/* The main thread's: runs the active checks for all workers, and looks names up again when their
+ * dns_ttl is over, off the loop. What it finds is in the registry at once. */
+struct upstream_keeper;
+struct upstream_keeper *upstream_keeper_new(struct loop *loop, struct upstreams *upstreams,
+                                            struct fail *why) MUST_USE;
+/* After the loop has ended, or before it began. */
+void upstream_keeper_free(struct upstream_keeper **keeper);
+/* Goes by this snapshot (held) from now on; it is adopted already. False: out of memory, and some
+ * targets are not looked after. */
+bool upstream_keeper_use(struct upstream_keeper *keeper, struct config *config) MUST_USE;
 
 struct upstream_pool; /* one worker's */
 struct upstream_pool *upstream_pool_new(struct loop *loop, struct upstreams *upstreams,

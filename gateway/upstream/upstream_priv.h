@@ -15,6 +15,9 @@
  * exchange.c  a request's life
  * try.c       its tries
  * hedge.c     a second one beside the first
+ * keeper.c    the main thread's part: active checks and names
+ * health.c    is a target well
+ * names.c     what addresses a name has
  * body.c      its body, kept for another try
  * clock.c     its deadlines
  * check.c     judges the settings
@@ -95,6 +98,7 @@ struct target {
     struct target *next_address; /* all that it ever had, under the lock */
     atomic_uint word; /* an operator's: TARGET_UP, TARGET_DRAINING, TARGET_DOWN; of a named one */
     atomic_bool is_unhealthy; /* by its checks */
+    uint32_t good, bad;       /* checks in a row; the main thread's */
     atomic_ullong since_us;   /* it returned, or was new in a reload; 0: was always there */
     atomic_ullong peak_us, peak_at_us; /* latency.c */
     atomic_uint in_flight, consecutive;
@@ -108,11 +112,11 @@ struct group { /* an upstream, by name; lives as long as the registry */
     struct target **targets; /* all that a configuration ever named */
     uint32_t count;
     struct group *next;
-    atomic_uint generation;        /* grows when a name's addresses change */
-    atomic_uint in_flight;         /* exchanges */
-    atomic_uint retrying;          /* of them in a retry or a hedge, or waiting for one */
-    atomic_uint queued;            /* of them waiting for a target */
-    atomic_ullong ejected, hedged; /* since the start */
+    atomic_uint generation; /* grows when a name's addresses change */
+    atomic_uint in_flight;  /* exchanges */
+    atomic_uint retrying;   /* of them in a retry or a hedge, or waiting for one */
+    atomic_uint queued;     /* of them waiting for a target */
+    atomic_ullong ejected, hedged, checks_good, checks_bad; /* since the start */
     struct breaker breaker;
     struct latency latency;
     struct adaptive adaptive;
@@ -134,6 +138,10 @@ struct members {
 bool registry_resolve(struct upstreams *upstreams, const struct upstream_config *upstream,
                       struct members *members) MUST_USE;
 void members_clear(struct members *members);
+/* What a name stands for now: at least one address, each once, as they go into a URL. False: out
+ * of memory, and what was known stays. */
+bool registry_set_addresses(struct upstreams *upstreams, const struct upstream_config *upstream,
+                            uint32_t origin, const struct str *addresses, uint32_t count) MUST_USE;
 /* For callers that hold the lock. NULL: not adopted. */
 struct group *registry_group(const struct upstreams *upstreams, struct str name);
 struct target *registry_named(const struct group *group, struct str url);
@@ -310,8 +318,34 @@ void try_now(void *exchange); /* deadline: begins one, waits for one, or ends th
 void try_end(struct attempt *attempt, enum upstream_kind kind, const char *reason);
 /* On a target that was chosen. False: out of memory. */
 bool attempt_start(struct attempt *attempt, struct slot *slot, uint32_t place) MUST_USE;
+struct client_target target_for_client(const struct upstream_config *upstream, uint32_t origin,
+                                       const struct target *target);
 struct attempt *attempt_other(struct attempt *attempt);
 bool attempt_is_on(const struct attempt *attempt);
+
+/* ---- keeper.c, health.c, names.c: the main thread's ---- */
+struct check;
+struct name;
+enum { ADDRESS_ROOM = 64 };
+typedef uint32_t look_up_fn(const char *host, char (*addresses)[ADDRESS_ROOM], uint32_t most);
+struct upstream_keeper {
+    struct loop *loop;
+    struct upstreams *upstreams;
+    struct client *client;
+    struct config *config;
+    struct check *checks;
+    struct name *names;
+    look_up_fn *look_up; /* blocks; on a thread of its own */
+};
+/* Anew for the snapshot and the addresses that are known now. False: out of memory. */
+bool health_begin(struct upstream_keeper *keeper) MUST_USE;
+void health_end(struct upstream_keeper *keeper);
+bool names_begin(struct upstream_keeper *keeper) MUST_USE;
+void names_end(struct upstream_keeper *keeper, bool loop_has_ended);
+look_up_fn names_look_up;
+/* A check's outcome. True: the target's state has changed. */
+bool health_note(struct target *target, const struct upstream_config *upstream, bool is_good,
+                 uint64_t now_us);
 
 /* ---- hedge.c ---- */
 void hedge_plan(struct upstream_exchange *exchange); /* the first try has begun */

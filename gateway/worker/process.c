@@ -274,6 +274,9 @@ static int start(struct gateway *g, struct config *config)
     g->drain = (struct deadline){.fn = on_drain, .arg = g};
     if (!deadline_set(g->loop, &g->sweep, loop_now_us(g->loop) + SWEEP_EVERY_US))
         goto failed;
+    g->keeper = upstream_keeper_new(g->loop, g->shared.upstreams, &why);
+    if (g->keeper == NULL || !upstream_keeper_use(g->keeper, config))
+        goto failed;
     inherit_close(&g->inherited);
     say_ready(g, config);
     notify_ready();
@@ -294,6 +297,7 @@ static void finish(struct gateway *g)
         deadline_clear(g->loop, &g->sweep);
         deadline_clear(g->loop, &g->drain);
     }
+    upstream_keeper_free(&g->keeper);
     request_context_free(&g->context);
     identify_fetcher_free(&g->fetcher);
     admin_free(&g->admin);

@@ -26,6 +26,7 @@ struct gateway {
     bool has_admin_path; /* the admin listener's unix socket is ours, to be removed at the end */
     struct identify_fetcher *fetcher;
     struct fleet *fleet;
+    struct upstream_keeper *keeper;
     struct deadline sweep, drain;
     uint64_t stop_accepting_us, give_up_us; /* of the drain */
     bool has_stopped_accepting, has_given_up;

@@ -90,6 +90,8 @@ static bool put_in_force(struct gateway *g, struct config *config, struct fail *
     request_context_use(g->context, rules);
     server_use_tls(g->admin_server, tls);
     fleet_use(g->fleet, rules, tls);
+    if (!upstream_keeper_use(g->keeper, config))
+        log_line(LOG_ERROR, "out of memory: some targets are not looked after");
     request_rules_release(&g->rules);
     server_tls_release(&g->tls);
     g->rules = rules;
