@@ -135,6 +135,18 @@ struct cache_entry *cache_freshen(struct cache *cache, struct cache_entry *old,
                                   const struct http_fields *update,
                                   const struct cache_intent *intent) MUST_USE;
 
+/* ---- parts (206) ---- */
+/* The key of the one part that is kept of what `whole` names; with a range, of the answer to that
+ * very Range. Its text is in the arena, the rest is the whole's. */
+bool cache_key_of_part(struct cache *cache, const struct cache_key *whole, struct str range,
+                       struct arena *arena, struct cache_key *part) MUST_USE;
+bool cache_has_parts(const struct cache *cache); /* has one ever been asked for? */
+/* Two parts with the same strong validator and no hole between them become one in the newer's
+ * place, or the whole under its own key. intent: the newer's. Nothing happens when they do not fit,
+ * a purge came meanwhile, or there is no room. */
+void cache_join_parts(struct cache *cache, struct cache_entry *older, struct cache_entry *newer,
+                      const struct cache_key *whole, const struct cache_intent *intent);
+
 /* ---- fills: one upstream answer and its readers ---- */
 /* Written by one worker; read on any. Until fill_begin() nobody can read. */
 struct fill;

@@ -161,6 +161,7 @@ struct cache {
     struct hash_key seed;
     _Atomic uint64_t limit, max_object, charged;
     _Atomic uint64_t seq;        /* of purges */
+    _Atomic bool has_parts;      /* has there ever been one? */
     _Atomic uint64_t newest_tag; /* purged by a walk; the others are among the bans */
     _Atomic uint64_t evictions, stores, invalidations, collapsed;
     atomic_uint next_victim, makings; /* makings: of coded copies, now */

@@ -61,6 +61,7 @@ struct http_cache_policy {
     int64_t stale_while_revalidate_s; /* where the answer says nothing */
     int64_t stale_if_error_s, stale_if_unreachable_s;
     bool honor_client; /* the request's own no-store counts */
+    bool stores_parts; /* a 206 may be kept, by its own explicit lifetime */
     /* the request, as identity sees it */
     bool shared_by_operator; /* per_user: false was written */
     bool per_user;           /* per_user: true: an entry per caller */
@@ -70,10 +71,10 @@ struct http_cache_policy {
 /* Everything the cache must know of one answer. */
 struct http_verdict {
     bool may_store;
-    /* static: "stored", or why not: "method", "partial" (206), "status", "request-no-store",
-     * "must-understand", "no-store", "private", "authorization", "vary-star", "set-cookie",
-     * "cookie" (a request with Cookie, and no lifetime of the answer's own), "no-cache" (without a
-     * validator), "no-freshness" */
+    /* static: "stored", or why not: "method", "partial" (a 206, where parts are not kept),
+     * "status", "request-no-store", "must-understand", "no-store", "private", "authorization",
+     * "vary-star", "set-cookie", "cookie" (a request with Cookie, and no lifetime of the answer's
+     * own), "no-cache" (without a validator), "no-freshness" */
     const char *why;
     int64_t lifetime_s; /* freshness lifetime, 0 when stale at once */
     enum http_lifetime_source source;
@@ -175,6 +176,14 @@ enum { HTTP_CODING_IDENTITY = -1, HTTP_CODING_NONE = -2 };
  * members are read; one that cannot be read is not there. */
 int http_choose_coding(const struct http_fields *request, const struct str *offered,
                        uint32_t count);
+
+/* What a 206 holds. */
+struct http_content_range {
+    uint64_t first, last, size; /* first <= last < size */
+};
+/* Exactly one Content-Range of bytes with a known size; false: none, several, or nonsense. */
+bool http_content_range_parse(const struct http_fields *answer, struct http_content_range *range);
+bool http_range_is_whole(const struct http_content_range *range);
 
 /* ---- updating a stored answer from a 304 (§3.2, §4.3.4) ---- */
 /* stored fields with those of the 304 in their place (not Content-Length, -Encoding, -Type, -Range,

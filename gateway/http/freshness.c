@@ -62,7 +62,7 @@ static int64_t date_in(const struct http_fields *fields, enum http_name id, int6
 bool http_status_is_heuristic(int status)
 {
     switch (status) {
-    case 200: /* RFC 9110 §15.1; 206 is not stored here */
+    case 200: /* RFC 9110 §15.1; a 206 lives by its own word only */
     case 203:
     case 204:
     case 300:
@@ -82,7 +82,6 @@ bool http_status_is_heuristic(int status)
 bool http_status_is_understood(int status)
 {
     switch (status) {
-    case 206: /* understood, and for that reason not stored */
     case 304:
     case 306: /* unused */
     case 418: /* unused */
@@ -92,7 +91,7 @@ bool http_status_is_understood(int status)
     case 426:
         return true;
     default:
-        return (status >= 200 && status <= 205) || (status >= 300 && status <= 308) ||
+        return (status >= 200 && status <= 206) || (status >= 300 && status <= 308) ||
                (status >= 400 && status <= 417) || (status >= 500 && status <= 505);
     }
 }
@@ -240,7 +239,7 @@ static const char *refused_by_message(struct str method, const struct http_field
 
     if (!str_eq(method, STR("GET")))
         return "method";
-    if (s->status == 206)
+    if (s->status == 206 && !s->policy->stores_parts)
         return "partial";
     if (s->status < 200 || s->status > 599 || s->status == 304)
         return "status";
@@ -286,6 +285,8 @@ static const char *refused_as_useless(const struct subject *s, const struct http
 
     if (s->own_words_only && !http_lifetime_is_explicit(verdict->source))
         return "cookie";
+    if (s->status == 206 && !http_lifetime_is_explicit(verdict->source))
+        return "partial";
     if (verdict->has_validator)
         return NULL;
     if (verdict->always_revalidate)

@@ -82,3 +82,24 @@ enum http_range_result http_range_parse(const struct http_fields *request,
     range->last = last < size ? last : size - 1;
     return HTTP_RANGE_ONE;
 }
+
+bool http_content_range_parse(const struct http_fields *answer, struct http_content_range *range)
+{
+    struct str value = http_only_line(answer, HTTP_CONTENT_RANGE), unit = STR("bytes ");
+
+    if (value.len < unit.len || !str_ieq(str_at(value.ptr, unit.len), unit))
+        return false;
+    struct str spec = str_trim(str_from(value, unit.len));
+    size_t dash = str_find(spec, '-'), slash = str_find(spec, '/');
+    if (dash >= slash || slash == spec.len)
+        return false;
+    return read_position(str_at(spec.ptr, dash), &range->first) &&
+           read_position(str_at(spec.ptr + dash + 1, slash - dash - 1), &range->last) &&
+           read_position(str_from(spec, slash + 1), &range->size) && range->first <= range->last &&
+           range->last < range->size;
+}
+
+bool http_range_is_whole(const struct http_content_range *range)
+{
+    return range->first == 0 && range->last + 1 == range->size;
+}

@@ -270,6 +270,7 @@ void request_release(struct request *r)
     if (--r->references > 0)
         return;
     cache_entry_release(&r->cache.entry);
+    cache_entry_release(&r->cache.part);
     free(r->body.bytes);
     buf_free(&r->system.text);
     if (r->fetch.is_refresh)

@@ -241,8 +241,8 @@ static bool begin_fill(struct request *r, const struct fill_head *head,
     return false;
 }
 
-static void pass_on(struct request *r, int status, const struct http_fields *fields,
-                    const struct http_answer_facts *facts)
+void fetch_pass_on(struct request *r, int status, const struct http_fields *fields,
+                   const struct http_answer_facts *facts)
 {
     struct http_verdict verdict;
     struct http_fields passed;
@@ -257,6 +257,8 @@ static void pass_on(struct request *r, int status, const struct http_fields *fie
     keeps = ok && may_keep(r, status, &passed, &verdict);
     if (keeps)
         intent = fetch_intent(r, &verdict);
+    if (keeps && status == 206)
+        keeps = part_intent(r, &passed, &head, &intent);
     if (!ok || !begin_fill(r, &head, keeps ? &intent : NULL)) {
         fetch_close_flight(r, FLIGHT_GO, false);
         if (!r->is_finished && !r->fetch.is_answered)
@@ -313,8 +315,10 @@ void fetch_on_head(struct request *r, int status, const struct http_fields *fiel
         fetch_close_flight(r, FLIGHT_GO, false);
         return;
     }
+    if (part_on_head(r, status, fields, facts))
+        return;
     r->cache.fwd_status = status;
-    pass_on(r, status, fields, facts);
+    fetch_pass_on(r, status, fields, facts);
 }
 
 static const char *what_happened(enum upstream_kind kind)
@@ -413,6 +417,8 @@ static bool goes_on_alone(struct request *r)
 
 void fetch_client_left(struct request *r)
 {
+    if (r->fetch.starts_over)
+        fetch_close_flight(r, FLIGHT_RETRY, false);
     if (r->fetch.exchange == NULL || r->fetch.is_done)
         return;
     if (goes_on_alone(r) && request_keep_head(r))

@@ -197,11 +197,38 @@ static bool add_entry_fields(struct request *r, const struct cache_meta *meta, b
     return true;
 }
 
+static bool add_content_range(struct request *r, const struct http_range *range, uint64_t size)
+{
+    return reply_field(r, HTTP_CONTENT_RANGE,
+                       arena_printf(r->arena, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
+                                    range->first, range->last, size));
+}
+
+/* Of a stored part, what of it was asked for; one that is not what its Content-Range says goes as
+ * it is, to the Range that brought it. */
+static bool apply_part(struct request *r, const struct cache_meta *meta)
+{
+    struct http_content_range has;
+    struct http_range range;
+
+    if (!http_content_range_parse(&meta->fields, &has) ||
+        has.last - has.first + 1 != meta->body.len ||
+        http_range_parse(&r->head.fields, &meta->validators, has.size, &range) != HTTP_RANGE_ONE ||
+        range.first < has.first || range.last > has.last)
+        return true;
+    (void)http_fields_remove(&r->out, HTTP_CONTENT_RANGE);
+    r->answer.bytes =
+        str_at(meta->body.ptr + (range.first - has.first), range.last - range.first + 1);
+    return add_content_range(r, &range, has.size);
+}
+
 /* One range of a stored 200; else the whole. */
 static bool apply_range(struct request *r, const struct cache_meta *meta)
 {
     struct http_range range;
 
+    if (meta->status == 206)
+        return apply_part(r, meta);
     if (meta->status != 200 || !str_eq(r->head.method, STR("GET")))
         return true;
     switch (http_range_parse(&r->head.fields, &meta->validators, meta->body.len, &range)) {
@@ -217,9 +244,7 @@ static bool apply_range(struct request *r, const struct cache_meta *meta)
     }
     r->answer.status = 206;
     r->answer.bytes = str_at(meta->body.ptr + range.first, range.last - range.first + 1);
-    return reply_field(r, HTTP_CONTENT_RANGE,
-                       arena_printf(r->arena, "bytes %" PRIu64 "-%" PRIu64 "/%zu", range.first,
-                                    range.last, meta->body.len));
+    return add_content_range(r, &range, meta->body.len);
 }
 
 enum step reply_entry(struct request *r, struct cache_entry *entry, enum cache_status status)

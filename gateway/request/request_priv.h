@@ -95,6 +95,7 @@ struct fetch {
     uint32_t purges; /* made by this request */
     int64_t sent_wall_s;
     bool is_on, is_done; /* started; ended */
+    bool starts_over;    /* it is to be sent once more, for the whole */
     bool is_refresh;  /* of an entry that was served meanwhile: without a client from the start */
     bool is_answered; /* the client's answer is known (head, entry or error) */
     struct str target_name;
@@ -115,6 +116,12 @@ struct lookup {
     bool validates; /* the fetch carries the entry's validators: a 304 speaks of the entry */
     struct cache_key key;
     struct cache_entry *entry; /* held; to validate, or served */
+    struct cache_entry *part;  /* held; to complete, or to join with what comes */
+    bool completes;            /* the rest of part is asked for */
+    bool joins;                /* the part that comes is put to it */
+    struct cache_key part_key;
+    struct http_verdict part_verdict;
+    uint64_t part_response_us;
     struct http_cache_control wants;
     const char *fwd, *detail;
     int fwd_status;
@@ -303,6 +310,18 @@ void fetch_close_flight(struct request *r, enum flight_outcome outcome, bool set
 bool fetch_post_is_for_get(struct request *r, int status, const struct http_fields *fields);
 void fetch_post_take_place(struct request *r);
 
+void fetch_pass_on(struct request *r, int status, const struct http_fields *fields,
+                   const struct http_answer_facts *facts);
+
+/* part.c */
+bool part_answers(struct request *r); /* r's entry is a part that holds what it asks for */
+bool part_add_range(struct request *r, struct http_fields *fields);
+bool part_on_head(struct request *r, int status, const struct http_fields *fields,
+                  const struct http_answer_facts *facts);
+bool part_intent(struct request *r, const struct http_fields *fields, const struct fill_head *head,
+                 struct cache_intent *intent);
+void part_on_stored(struct request *r);
+
 /* refresh.c */
 enum refresh { REFRESH_STARTED, REFRESH_BY_ANOTHER, REFRESH_NOT_NOW };
 /* Fetches r's entry anew, for the next ones. */
@@ -311,6 +330,8 @@ enum refresh refresh_start(struct request *r);
 void refresh_failed(struct request *r);
 
 /* stage_lookup.c */
+bool lookup_may_share(const struct request *r, const struct cache_meta *meta);
+enum http_use lookup_judge(const struct request *r, const struct cache_entry *entry);
 bool lookup_build_key(const struct request *r, struct cache_key *key);
 /* Has another stored an answer since the look-up? */
 bool lookup_has_changed(struct request *r);

@@ -147,10 +147,12 @@ static void on_done(void *arg, const struct upstream_result *result)
     count_end(r);
     fetch_leave_orphans(r);
     if (r->fetch.fill != NULL) {
-        if (result->kind == UPSTREAM_OK)
-            r->cache.stored = fill_end(&r->fetch.fill) || r->cache.stored;
-        else
+        if (result->kind != UPSTREAM_OK)
             fill_fail(&r->fetch.fill);
+        else if (fill_end(&r->fetch.fill)) {
+            r->cache.stored = true;
+            part_on_stored(r);
+        }
     } else if (!had_head) {
         fetch_on_failure(r);
     }
@@ -234,6 +236,8 @@ static bool gather_fields(struct request *r, struct http_fields *fields)
     if (!http_forward_request(&r->head.fields, &peer, r->id, r->facts.version, r->arena, fields))
         return false;
     if (r->cache.entry != NULL && str_eq(r->head.method, STR("GET")) && !add_validators(r, fields))
+        return false;
+    if (r->cache.completes && !part_add_range(r, fields))
         return false;
     return hide_credential(r, fields) &&
            identify_forward(request_rules_identify(r->crules->rules), &r->who.caller, fields) &&
@@ -460,6 +464,10 @@ enum step stage_fetch(struct request *r)
 {
     if (r->fetch.is_answered)
         return r->reader != NULL ? reply_reader(r) : STEP_ANSWER;
+    if (r->fetch.starts_over) {
+        r->fetch.starts_over = false;
+        return start(r);
+    }
     if (r->fetch.is_on || r->cache.is_following)
         return STEP_WAIT;
     return r->cache.collapsed ? follow(r) : join(r);

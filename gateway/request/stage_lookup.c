@@ -39,6 +39,7 @@ struct http_cache_policy lookup_policy(const struct request *r, int status)
         .stale_if_unreachable_s = seconds_of(cache->stale_if_unreachable_ms),
         .shared_by_operator = r->route->cache.per_user == PER_USER_FALSE,
         .per_user = r->route->cache.per_user == PER_USER_TRUE,
+        .stores_parts = http_fields_count_of(&r->head.fields, HTTP_RANGE) > 0,
         .has_authorization = has_authorization(r),
         .has_cookie = http_fields_count_of(&r->head.fields, HTTP_COOKIE) > 0,
     };
@@ -50,7 +51,7 @@ struct http_cache_policy lookup_policy(const struct request *r, int status)
 }
 
 /* Stored by and for others: may a request with a credential or a cookie have it? */
-static bool may_share(const struct request *r, const struct cache_meta *meta)
+bool lookup_may_share(const struct request *r, const struct cache_meta *meta)
 {
     struct http_cache_control stored;
 
@@ -131,7 +132,7 @@ static void find(struct request *r)
     cache_entry_release(&c->entry);
     c->entry = cache_find(r->context->shared->cache, &c->key, &r->head.fields,
                           r->config->cache.normalize_vary, r->arena, &c->vary_missed);
-    if (c->entry != NULL && !may_share(r, cache_entry_meta(c->entry)))
+    if (c->entry != NULL && !lookup_may_share(r, cache_entry_meta(c->entry)))
         cache_entry_release(&c->entry);
     if (c->entry == NULL) {
         c->status = CACHE_MISS;
@@ -154,14 +155,14 @@ bool lookup_has_changed(struct request *r)
     return has_changed;
 }
 
-static enum http_use judge_entry(const struct request *r)
+enum http_use lookup_judge(const struct request *r, const struct cache_entry *entry)
 {
-    const struct cache_meta *meta = cache_entry_meta(r->cache.entry);
+    const struct cache_meta *meta = cache_entry_meta(entry);
     uint64_t now_us = loop_now_us(r->context->loop);
-    int64_t age_s = cache_entry_age_s(r->cache.entry, now_us);
-    int64_t ttl_s = cache_entry_ttl_s(r->cache.entry, now_us);
+    int64_t age_s = cache_entry_age_s(entry, now_us);
+    int64_t ttl_s = cache_entry_ttl_s(entry, now_us);
 
-    if (cache_entry_is_soft_purged(r->cache.entry))
+    if (cache_entry_is_soft_purged(entry))
         return HTTP_USE_VALIDATE;
     return http_may_use(&r->cache.wants, age_s, age_s + ttl_s, meta->must_revalidate,
                         meta->always_revalidate);
@@ -219,9 +220,11 @@ static enum step lookup(struct request *r)
     enum cache_status status;
 
     find(r);
+    if (r->cache.entry == NULL && part_answers(r))
+        return serve(r, CACHE_HIT);
     if (r->cache.entry == NULL)
         return r->cache.wants.only_if_cached ? unsatisfiable(r) : STEP_NEXT;
-    switch (judge_entry(r)) {
+    switch (lookup_judge(r, r->cache.entry)) {
     case HTTP_USE_FRESH:
         if (is_due_early(r))
             (void)refresh_start(r);

@@ -40,6 +40,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     request = input_fields(input, HTTP_RANGE);
     if (http_range_parse(&request, &stored, data[0], &range) == HTTP_RANGE_ONE)
         check_range(&range, data[0]);
+    struct http_content_range part;
+    request = input_fields(input, HTTP_CONTENT_RANGE);
+    if (http_content_range_parse(&request, &part))
+        CHECK(part.first <= part.last && part.last < part.size);
     if (http_etag_list_has(input, input, false)) { /* one strong tag, and nothing else */
         CHECK(input.len >= 2 && input.ptr[0] == '"' && input.ptr[input.len - 1] == '"');
         struct str list =

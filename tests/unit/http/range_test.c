@@ -113,11 +113,53 @@ static void weak_validators_select_no_range(void **state)
     }
 }
 
+static const struct {
+    const char *name, *fields;
+    struct http_content_range want; /* size 0: none */
+} contents[] = {
+    {"the first bytes", "Content-Range: bytes 0-4/10", {0, 4, 10}},
+    {"the last", "Content-Range: bytes 9-9/10", {9, 9, 10}},
+    {"all", "Content-Range: BYTES 0-9/10", {0, 9, 10}},
+    {"blanks before", "Content-Range: bytes   1-2/10", {1, 2, 10}},
+    {"none", "", {0}},
+    {"two lines", "Content-Range: bytes 0-4/10\nContent-Range: bytes 0-4/10", {0}},
+    {"of unknown size", "Content-Range: bytes 0-4/*", {0}},
+    {"unsatisfied", "Content-Range: bytes */10", {0}},
+    {"behind the end", "Content-Range: bytes 5-10/10", {0}},
+    {"backwards", "Content-Range: bytes 5-4/10", {0}},
+    {"another unit", "Content-Range: lines 0-4/10", {0}},
+    {"no unit", "Content-Range: 0-4/10", {0}},
+    {"no size", "Content-Range: bytes 0-4", {0}},
+    {"a dash in the size", "Content-Range: bytes 04/1-0", {0}},
+    {"no first", "Content-Range: bytes -4/10", {0}},
+    {"no last", "Content-Range: bytes 4-/10", {0}},
+    {"a sign", "Content-Range: bytes +0-4/10", {0}},
+    {"too large to count", "Content-Range: bytes 0-18446744073709551616/18446744073709551616", {0}},
+};
+
+static void what_a_part_holds(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(contents); i++) {
+        struct http_fields answer = fields_of(contents[i].fields);
+        struct http_content_range want = contents[i].want, got = {0};
+        bool is_range = http_content_range_parse(&answer, &got);
+
+        if (is_range != (want.size > 0))
+            fail_msg("%s: got %d", contents[i].name, is_range);
+        if (is_range && (got.first != want.first || got.last != want.last || got.size != want.size))
+            fail_msg("%s: got %" PRIu64 "-%" PRIu64, contents[i].name, got.first, got.last);
+        if (is_range && http_range_is_whole(&got) != (got.last - got.first + 1 == got.size))
+            fail_msg("%s: whole or not?", contents[i].name);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranges_of_every_form),
         cmocka_unit_test(weak_validators_select_no_range),
+        cmocka_unit_test(what_a_part_holds),
     };
     return cmocka_run_group_tests(tests, arena_setup, arena_teardown);
 }
