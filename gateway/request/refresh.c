@@ -36,7 +36,7 @@ static bool copy_head(const struct request *from, struct request *r)
     r->who.address = arena_copy(r->arena, from->who.address);
     r->who.caller.name = arena_copy(r->arena, from->who.caller.name);
     r->who.caller.id = arena_copy(r->arena, from->who.caller.id);
-    r->who.token = STR_NONE; /* told to nobody */
+    r->who.token = (struct identify_token){0}; /* asked about already */
     r->path = from->path;
     r->id = from->id;
     r->upstream_target = from->upstream_target;
