@@ -8,11 +8,11 @@ set -eu
 packages_of() {
     case $1 in
     build) echo gcc libc6-dev make pkg-config=pkg-config libmicrohttpd-dev libcurl4-openssl-dev=curl-config \
-        libcjson-dev libuv1-dev libgnutls28-dev libssl-dev zlib1g-dev libbrotli-dev libzstd-dev ;;
+        libcjson-dev libuv1-dev libgnutls28-dev libssl-dev zlib1g-dev libbrotli-dev libzstd-dev libhiredis-dev ;;
     check) echo clang clang-format=clang-format clang-tidy=clang-tidy cppcheck universal-ctags libcmocka-dev \
         nodejs=node npm=npm ;;
     test)  echo clang libclang-rt-dev libcmocka-dev varnish=varnishtest ca-certificates curl jq nodejs=node \
-        npm=npm openssl python3 prometheus=promtool prometheus-alertmanager=amtool wrk=wrk ;;
+        npm=npm openssl python3 prometheus=promtool prometheus-alertmanager=amtool wrk=wrk redis-server=redis-server ;;
     run)   echo ca-certificates curl ;;
     chroot) echo mmdebstrap=mmdebstrap iproute2=ip debian-archive-keyring ;;
     bench) echo libcmocka-dev wrk=wrk nginx-light=nginx haproxy=haproxy varnish=varnishd ;;
@@ -57,7 +57,7 @@ fi
 "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 for package in "${missing[@]}"; do
-    case $package in prometheus | prometheus-alertmanager | varnish | nginx-light | haproxy)
+    case $package in prometheus | prometheus-alertmanager | varnish | nginx-light | haproxy | redis-server)
         ! command -v systemctl >/dev/null ||
             "${sudo[@]}" systemctl disable -q "${package%-light}" 2>/dev/null || true ;;
     esac

@@ -136,6 +136,8 @@ uint64_t hash_sip64(const struct hash_key *key, struct str bytes);
 struct hash128 hash_sip128(const struct hash_key *key, struct str bytes);
 /* Writes 64 lower-case hex digits and a NUL. */
 void hash_sha256_hex(struct str bytes, char hex[65]);
+/* Writes 40 and a NUL. For names that Redis gives to scripts, never for secrets. */
+void hash_sha1_hex(struct str bytes, char hex[41]);
 /* True when equal; takes the same time wherever they differ (length is not hidden). */
 bool bytes_equal_constant_time(const void *a, const void *b, size_t len);
 

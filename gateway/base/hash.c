@@ -103,20 +103,32 @@ static void fetch_sha256(void)
     CHECK(sha256 != NULL);
 }
 
-void hash_sha256_hex(struct str bytes, char hex[65])
+static void digest_hex(struct str bytes, const EVP_MD *kind, char *hex)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     static const char digits[] = "0123456789abcdef";
-    unsigned char digest[32];
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int len = 0;
+    int ok = EVP_Digest(bytes.len > 0 ? bytes.ptr : "", bytes.len, digest, &len, kind, NULL);
 
-    pthread_once(&once, fetch_sha256);
-    int ok = EVP_Digest(bytes.len > 0 ? bytes.ptr : "", bytes.len, digest, NULL, sha256, NULL);
     CHECK(ok == 1);
-    for (size_t i = 0; i < sizeof(digest); i++) {
+    for (size_t i = 0; i < len; i++) {
         hex[2 * i] = digits[digest[i] >> 4];
         hex[2 * i + 1] = digits[digest[i] & 15];
     }
-    hex[64] = '\0';
+    hex[2 * (size_t)len] = '\0';
+}
+
+void hash_sha256_hex(struct str bytes, char hex[65])
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, fetch_sha256);
+    digest_hex(bytes, sha256, hex);
+}
+
+void hash_sha1_hex(struct str bytes, char hex[41])
+{
+    digest_hex(bytes, EVP_sha1(), hex);
 }
 
 bool bytes_equal_constant_time(const void *a, const void *b, size_t len)

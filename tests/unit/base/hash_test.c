@@ -85,9 +85,22 @@ static void comparison_in_constant_time(void **state)
     assert_true(bytes_equal_constant_time(NULL, NULL, 0));
 }
 
+/* The examples of FIPS 180. */
+static void sha1(void **state)
+{
+    char hex[41];
+
+    (void)state;
+    hash_sha1_hex(STR("abc"), hex);
+    assert_string_equal(hex, "a9993e364706816aba3e25717850c26c9cd0d89d");
+    hash_sha1_hex(STR_NONE, hex);
+    assert_string_equal(hex, "da39a3ee5e6b4b0d3255bfef95601890afd80709");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sha1),
         cmocka_unit_test(siphash_gives_the_published_results),
         cmocka_unit_test(sha256_gives_the_published_results),
         cmocka_unit_test(comparison_in_constant_time),
