@@ -51,6 +51,7 @@ void admin_free(struct admin **admin)
     if (*admin != NULL) {
         growth_stop(*admin);
         streams_end(*admin);
+        warm_end(*admin);
     }
     free(*admin);
     *admin = NULL;
@@ -197,6 +198,11 @@ void admin_answer(struct admin *admin, struct request_system *question)
     admin->rules = NULL;
     if (!call->is_pending)
         call_finish(call);
+}
+
+void admin_warm(struct admin *admin, const struct config *config)
+{
+    warm_configured(admin, config);
 }
 
 void admin_drain(struct admin *admin)

@@ -18,6 +18,10 @@ struct admin_hooks {
     /* The question is answered: at once, or later for what takes long; the main thread. NULL: each
      * is answered before admin_answer() returns, whatever it takes. */
     void (*answered)(void *arg, struct request_system *question);
+    /* Has a worker fetch them; false: it cannot. NULL: no. */
+    bool (*warm)(void *arg, struct warming *warming);
+    /* Where clients reach us: "http://0.0.0.0:8080 unix:/path". NULL: nowhere. */
+    void (*write_urls)(void *arg, struct buf *out);
     void *arg;
 };
 /* `hooks` is copied. Registers a collector with shared->metrics: metrics_write() only while the
@@ -28,6 +32,9 @@ void admin_free(struct admin **admin);
 /* Fills the answer of `question` (status, content_type, answer, allow, or a stream), and says so by
  * hooks.answered. question->rules is the snapshot in force. */
 void admin_answer(struct admin *admin, struct request_system *question);
+/* Begins to fetch cache.warm.urls; once the workers run, and again with a new configuration. With
+ * before_ready the first time holds /ready back until it is over. */
+void admin_warm(struct admin *admin, const struct config *config);
 /* Ends what is streamed to operators: the gateway drains. */
 void admin_drain(struct admin *admin);
 /* Counts one attempt to take a new configuration, whoever asked for it; `ok`: it is in force. */

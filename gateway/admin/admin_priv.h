@@ -17,6 +17,20 @@ struct growth {
     struct deadline due;
 };
 
+/* What was warmed lately, and who waits for it. */
+struct warm_entry {
+    struct admin *admin;
+    struct warming *warming; /* held; NULL: never used */
+    bool is_heard;           /* it is over, and nothing more comes */
+    bool gates_ready;
+};
+struct warmings {
+    struct warm_entry entries[16];
+    uint64_t last_id;
+    struct warm_wait *waiting;
+    bool has_been_ready;
+};
+
 /* Who follows GET /system/events. */
 struct streams {
     struct stream *first;
@@ -34,6 +48,7 @@ struct admin {
     uint64_t hard_purged, soft_purged; /* entries, by calls of this room */
     struct growth growth;
     struct streams streams;
+    struct warmings warm;
 };
 
 struct parameter {
@@ -144,6 +159,11 @@ double growth_rate(const struct growth *growth);
 /* ---- events.c ---- */
 void streams_end(struct admin *admin);
 
+/* ---- warm.c ---- */
+void warm_configured(struct admin *admin, const struct config *config);
+bool warm_holds_ready(const struct admin *admin); /* cache.warm.before_ready */
+void warm_end(struct admin *admin);
+
 /* ---- metrics.c ---- */
 metrics_fn metrics_collect;
 
@@ -153,7 +173,7 @@ endpoint_fn get_cache_stats, get_cache_entries, get_cache_entry;
 endpoint_fn delete_cache, delete_cache_user, delete_cache_endpoint, post_cache_invalidate;
 endpoint_fn get_rate_limit_status, get_rate_limit_top, delete_rate_limit_client,
     put_rate_limit_client, get_usage;
-endpoint_fn get_events;
+endpoint_fn get_events, get_cache_warm, post_cache_warm;
 endpoint_fn post_tokens_revoke;
 endpoint_fn get_upstreams, put_upstream_target, get_explain, get_config, post_config_reload;
 

@@ -54,6 +54,8 @@ void get_ready(struct call *call)
                              "no healthy target\",\"upstream\":"));
         buf_add_json(out, lacking);
         buf_add_char(out, '}');
+    } else if (warm_holds_ready(call->admin)) {
+        buf_add_str(out, STR("{\"status\":\"not_ready\",\"reason\":\"warming\"}"));
     } else {
         buf_add_str(out, STR("{\"status\":\"ready\"}"));
         answer_json(call, 200);

@@ -23,6 +23,8 @@ static const struct endpoint endpoints[] = {
     {"DELETE", "/system/cache/user/{user_id}",    delete_cache_user,        ACCESS_TOKEN,   "cache_user",        "dry_run soft host"},
     {"DELETE", "/system/cache/endpoint",          delete_cache_endpoint,    ACCESS_TOKEN,   "cache_endpoint",    "endpoint_pattern dry_run soft host"},
     {"POST",   "/system/cache/invalidate",        post_cache_invalidate,    ACCESS_TOKEN,   "cache_invalidate",  "pattern url tag soft dry_run host"},
+    {"POST",   "/system/cache/warm",              post_cache_warm,          ACCESS_TOKEN,   "cache_warm",        "wait", "*"},
+    {"GET",    "/system/cache/warm",              get_cache_warm,           ACCESS_TOKEN,   "cache_warming",     "id"},
     {"GET",    "/system/rate-limit/status",       get_rate_limit_status,    ACCESS_TOKEN,   "rate_limit_status", "client"},
     {"DELETE", "/system/rate-limit/client/{id}",  delete_rate_limit_client, ACCESS_TOKEN,   "rate_limit_forget", ""},
     {"GET",    "/system/rate-limit/top",          get_rate_limit_top,       ACCESS_TOKEN,   "rate_limit_top",    "by limit"},

@@ -151,6 +151,8 @@ struct cache_config {
     uint32_t negative_count;
     int64_t stale_while_revalidate_ms, stale_if_unreachable_ms, stale_if_error_ms;
     bool store_set_cookie, heuristic, honor_client, normalize_vary, collapse;
+    struct str_list warm_urls;
+    bool warm_before_ready;
     struct str_list compress; /* names of codings, the best first; empty: off */
     uint64_t compress_min_bytes;
     struct str_list compress_types; /* "text/html", or the type and a star */

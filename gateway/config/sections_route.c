@@ -251,7 +251,25 @@ static const struct text_rule coding_rule = {"\"zstd\", \"br\" or \"gzip\"", is_
 static const struct text_rule media_type_rule = {"a media type such as \"text/html\" or \"text/*\"",
                                                  is_media_type};
 
+static bool is_warm_url(struct str text)
+{
+    return str_starts(text, STR("/")) || str_starts(text, STR("http://")) ||
+           str_starts(text, STR("https://"));
+}
+
+static const struct text_rule warm_rule = {"\"/path\", or a URL with http:// or https://",
+                                           is_warm_url};
+
 #define C struct cache_config
+static const struct field warm_fields[] = {
+    FIELD_WITH(warm_rule, "urls", kind_texts, C, warm_urls, "", 0, 0,
+               "fetched at the start and by a reload; a path alone is this machine's first "
+               "listener's"),
+    FIELD("before_ready", kind_bool, C, warm_before_ready, "false", 0, 0,
+          "/ready waits for them at the start"),
+};
+static const struct section warm_section = {SECTION(warm_fields, 0)};
+
 static const struct field cache_fields[] = {
     FIELD("enabled", kind_bool, C, enabled, "true", 0, 0, "false: nothing is kept"),
     FIELD("memory", kind_size, C, memory_bytes, "256MiB", KIB(1), GIB(1024),
@@ -285,6 +303,7 @@ static const struct field cache_fields[] = {
     FIELD_WITH(media_type_rule, "compress_types", kind_texts, C, compress_types,
                "text/*,application/json,application/javascript,application/xml,image/svg+xml", 0, 0,
                "media types that shrink; never event streams"),
+    FIELD_NESTED("warm", warm_section, "what is fetched before anybody asks"),
 };
 #undef C
 const struct section cache_section = {SECTION(cache_fields, sizeof(struct cache_config))};

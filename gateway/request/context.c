@@ -118,6 +118,7 @@ void request_context_free(struct request_context **context)
     *context = NULL;
     if (old == NULL)
         return;
+    warm_abort(old);
     while (old->spares != NULL) {
         struct request *spare = old->spares;
 
@@ -177,6 +178,7 @@ uint32_t request_context_live(const struct request_context *context)
 void request_context_abort(struct request_context *context)
 {
     context->is_aborting = true;
+    warm_abort(context);
     while (context->orphans != NULL)
         fetch_drop(context->orphans, FLIGHT_RETRY);
 }

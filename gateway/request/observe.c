@@ -93,7 +93,7 @@ void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in,
     int status = r->is_answered ? r->answer.status : 499;
     struct request_end end;
 
-    if (r->context->pool == NULL)
+    if (r->context->pool == NULL || r->is_warm)
         return; /* the admin listener's have counters of their own */
     switch (outcome) {
     case REQUEST_DONE:

@@ -155,6 +155,41 @@ void request_refused_by_library(struct request *request, const struct request_ar
 void request_count_shed(struct request_context *context, const char *cause);
 void request_count_timeout(struct request_context *context, const char *kind);
 
+/* ---- warming: URLs fetched before anybody asks ---- */
+struct warm_target {
+    struct str url;               /* as an operator wrote it */
+    struct str authority, target; /* the Host field and the target of its request */
+    bool is_tls;                  /* as a client of a TLS listener would ask */
+};
+enum warm_state {
+    WARM_WAITING,
+    WARM_FETCHING,
+    WARM_STORED,
+    WARM_FRESH,      /* it was stored already */
+    WARM_NOT_STORED, /* answered, but not to be kept */
+    WARM_FAILED
+};
+struct warm_result {
+    struct str url; /* lives as long as the warming */
+    enum warm_state state;
+    int status;      /* of the answer; 0: none */
+    const char *why; /* a slug, static; NULL: nothing to say */
+};
+struct warming;                                        /* counted */
+struct warming *warming_hold(struct warming *warming); /* any thread */
+/* Copies the targets. *over (copied) is posted to `home` when the last one has its result or the
+ * gateway drains; whoever made it keeps its reference until then. NULL: out of memory. */
+struct warming *warming_new(uint64_t id, const struct warm_target *targets, uint32_t count,
+                            struct loop *home, const struct post *over) MUST_USE;
+void warming_release(struct warming **warming); /* any thread */
+/* Any thread, at any time. */
+uint64_t warming_id(const struct warming *warming);
+uint32_t warming_count(const struct warming *warming);
+bool warming_is_over(const struct warming *warming);
+struct warm_result warming_result(const struct warming *warming, uint32_t index);
+/* Fetches them on this worker: four at a time, fifty a second; holds it. */
+void request_warm(struct request_context *context, struct warming *warming);
+
 /* ---- questions for the admin room ---- */
 struct request_system {
     /* the question; valid until done */

@@ -67,11 +67,12 @@ struct request_context {
     struct context_rules *now;
     struct request *spares;
     uint32_t spare_count, live, refreshing;
-    uint32_t encoders;       /* of answers that are coded as they flow */
-    struct request *orphans; /* whose fetch goes on though their client has left */
-    bool is_aborting;        /* no fetch may go on for others any more */
-    struct buf line;         /* of the access log, reused */
-    struct buf text;         /* one part of an answer while it is written, reused */
+    struct warm_run *warming; /* under way here */
+    uint32_t encoders;        /* of answers that are coded as they flow */
+    struct request *orphans;  /* whose fetch goes on though their client has left */
+    bool is_aborting;         /* no fetch may go on for others any more */
+    struct buf line;          /* of the access log, reused */
+    struct buf text;          /* one part of an answer while it is written, reused */
     struct cell *in_flight, *collapsed, *decision;
     uint64_t next_slow_line_us;
     struct ring *recent, *notable; /* decision records; owned by shared->records; NULL: none */
@@ -171,6 +172,7 @@ struct request {
     struct request *next_spare;
     struct request *next_orphan, **orphan_back; /* NULL: it is none */
     uint32_t references; /* the server's, the fetch's, the admin question's */
+    bool is_warm;        /* nobody's: it is not counted for clients */
     bool is_finished, is_waiting, is_answered, is_walking;
 
     struct http_request_head head;
@@ -222,7 +224,7 @@ struct walk {
     const char *name;
     stage_fn *const *stages;
 };
-extern const struct walk walk_limit_first, walk_cache_first, walk_system;
+extern const struct walk walk_limit_first, walk_cache_first, walk_system, walk_warm;
 stage_fn stage_system, stage_route, stage_identify, stage_limit, stage_answer, stage_lookup,
     stage_fetch;
 enum request_next walk_on(struct request *r);
@@ -337,6 +339,9 @@ bool lookup_build_key(const struct request *r, struct cache_key *key);
 bool lookup_has_changed(struct request *r);
 bool lookup_serves_stale(const struct request *r, int64_t window_s);
 struct http_cache_policy lookup_policy(const struct request *r, int status);
+
+/* warm.c: ends what is under way */
+void warm_abort(struct request_context *context);
 
 /* tell.c: events */
 void tell_refused(struct request *r);

@@ -305,7 +305,7 @@ enum step stage_limit(struct request *r)
 
 void limit_look(struct request *r)
 {
-    if (is_exempt(r))
+    if (is_exempt(r) || r->is_warm)
         return;
     gather_policies(r);
     decide(r, 0);

@@ -57,7 +57,7 @@ enum step stage_route(struct request *r)
     if (!route_rewrite(&r->match, r->facts.origin_form, r->arena, &r->upstream_target))
         return reply_problem(r, 400, "injection_blocked", "The target cannot be rewritten safely.",
                              STR_NONE);
-    if (r->route->cache.is_on && !r->route->cache.count_hits)
+    if (r->route->cache.is_on && !r->route->cache.count_hits && !r->is_warm)
         r->walk = &walk_cache_first;
     return STEP_NEXT;
 }

@@ -6,17 +6,19 @@
  *
  * Limit first is the usual order: a hit is limited like any other request. Cache first
  * serves routes with "count_hits": false: what the cache can answer costs nothing.
- * The admin listener's requests know one step. Worker's thread. */
+ * Warming has no caller. The admin listener's requests know one step. Worker's thread. */
 #include "request/request_priv.h"
 
 static stage_fn *const limit_first[] = {stage_system, stage_route,  stage_identify, stage_limit,
                                         stage_answer, stage_lookup, stage_fetch,    NULL};
 static stage_fn *const cache_first[] = {stage_system, stage_route,  stage_identify, stage_lookup,
                                         stage_limit,  stage_answer, stage_fetch,    NULL};
+static stage_fn *const nobodys[] = {stage_route, stage_answer, stage_lookup, stage_fetch, NULL};
 static stage_fn *const system_only[] = {stage_system, NULL};
 
 const struct walk walk_limit_first = {"limit first", limit_first};
 const struct walk walk_cache_first = {"cache first", cache_first};
+const struct walk walk_warm = {"warm", nobodys};
 const struct walk walk_system = {"system", system_only};
 
 static uint32_t step_of(const struct walk *walk, stage_fn *stage)

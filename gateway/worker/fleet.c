@@ -168,6 +168,12 @@ void fleet_keep_paths(struct fleet *fleet)
     fleet->keeps_paths = true;
 }
 
+bool fleet_warm(struct fleet *fleet, struct warming *warming)
+{
+    return fleet->count > 0 && fleet->workers[0]->is_started &&
+           worker_warm(fleet->workers[0], warming);
+}
+
 void fleet_stop_accepting(struct fleet *fleet)
 {
     send_all(fleet, worker_do_stop_accepting, NULL, NULL);

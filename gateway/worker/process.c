@@ -26,6 +26,20 @@ static bool worker_load(void *arg, uint32_t worker, double *utilization, double 
     return fleet_load(g->fleet, worker, utilization, lag_s);
 }
 
+static bool warm(void *arg, struct warming *warming)
+{
+    struct gateway *g = arg;
+
+    return fleet_warm(g->fleet, warming);
+}
+
+static void write_urls(void *arg, struct buf *out)
+{
+    struct gateway *g = arg;
+
+    (void)fleet_write_urls(g->fleet, out);
+}
+
 /* ---- questions from public listeners ---- */
 
 static void question_is_back(void *arg)
@@ -213,7 +227,7 @@ static bool make_shared(struct gateway *g, struct config *config, struct fail *w
 static bool make_admin(struct gateway *g, const struct config *config, struct fail *why,
                        bool *bad_listener)
 {
-    struct admin_hooks hooks = {process_reload, worker_load, on_answered, g};
+    struct admin_hooks hooks = {process_reload, worker_load, on_answered, warm, write_urls, g};
     struct server_socket socket;
 
     g->sheet = metrics_sheet(g->shared.metrics);
@@ -278,6 +292,7 @@ static int start(struct gateway *g, struct config *config)
     if (g->keeper == NULL || !upstream_keeper_use(g->keeper, config))
         goto failed;
     inherit_close(&g->inherited);
+    admin_warm(g->admin, config);
     say_ready(g, config);
     notify_ready();
     replace_end_predecessor();

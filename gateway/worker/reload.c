@@ -96,6 +96,7 @@ static bool put_in_force(struct gateway *g, struct config *config, struct fail *
     server_tls_release(&g->tls);
     g->rules = rules;
     g->tls = tls;
+    admin_warm(g->admin, config);
     return true;
 }
 

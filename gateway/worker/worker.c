@@ -179,6 +179,28 @@ void worker_do_quit(void *arg)
 }
 
 /* False: out of memory; the order is not given. */
+static void do_warm(void *arg)
+{
+    struct order *order = arg;
+
+    request_warm(order->worker->context, order->warming);
+    warming_release(&order->warming);
+    free(order);
+}
+
+bool worker_warm(struct worker *worker, struct warming *warming)
+{
+    struct order *order = calloc(1, sizeof(*order));
+
+    if (order == NULL)
+        return false;
+    order->worker = worker;
+    order->warming = warming_hold(warming);
+    order->post = (struct post){do_warm, order, NULL};
+    loop_post(worker->loop, &order->post);
+    return true;
+}
+
 bool worker_send(struct worker *worker, post_fn *fn, struct request_rules *rules,
                  struct server_tls *tls)
 {

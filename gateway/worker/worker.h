@@ -42,6 +42,8 @@ void fleet_use(struct fleet *fleet, struct request_rules *rules, struct server_t
 /* The listening sockets, still the workers'; how many, at most `room`. */
 uint32_t fleet_sockets(const struct fleet *fleet, int *fds, uint32_t room);
 void fleet_keep_paths(struct fleet *fleet); /* unix sockets are a successor's: do not remove them */
+/* Has the first worker fetch them. False: out of memory, or the fleet does not run. */
+bool fleet_warm(struct fleet *fleet, struct warming *warming);
 void fleet_stop_accepting(struct fleet *fleet); /* and closes idle connections */
 bool fleet_is_empty(struct fleet *fleet);       /* no connection and no fetch is left */
 void fleet_abort(struct fleet *fleet);          /* cuts what is left */

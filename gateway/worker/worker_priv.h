@@ -15,6 +15,7 @@ struct order {
     struct worker *worker;
     struct request_rules *rules;
     struct server_tls *tls;
+    struct warming *warming;
 };
 struct worker {
     uint32_t index;
@@ -37,6 +38,7 @@ struct worker *worker_new(const struct fleet_parts *parts, uint32_t index,
 bool worker_start(struct worker *worker, struct fail *why);
 bool worker_send(struct worker *worker, post_fn *fn, struct request_rules *rules,
                  struct server_tls *tls);
+bool worker_warm(struct worker *worker, struct warming *warming);
 post_fn worker_do_use, worker_do_stop_accepting, worker_do_abort, worker_do_quit;
 void worker_free(struct worker **worker);
 

@@ -146,11 +146,11 @@ static const struct {
      "f:1:19: store.url: is no store of this build, expected \"memory:\", the only one that is "
      "built in"},
     {"settings to come",
-     "{\"store\": {\"roles\": {}}, \"trace\": {}, \"cache\": {\"warm\": {}}, \"identity\": "
+     "{\"store\": {\"roles\": {}}, \"trace\": {}, \"cache\": {\"wasm\": {}}, \"identity\": "
      "{\"ldap\": {}}}",
      "f:1:12: store.roles: is not a known setting, expected perhaps \"url\"\n"
      "f:1:26: trace: is not a known setting, expected perhaps \"cache\"\n"
-     "f:1:49: cache.warm: is not a known setting, expected perhaps \"memory\"\n"
+     "f:1:49: cache.wasm: is not a known setting, expected perhaps \"warm\"\n"
      "f:1:75: identity.ldap: is not a known setting, expected perhaps \"ip\""},
     {"source", "{\"identity\": {\"sources\": [\"ldap\"]}}",
      "f:1:27: identity.sources[0]: is \"ldap\", expected \"jwt\", \"api_key\" or \"ip\""},
