@@ -270,6 +270,7 @@ static bool slot_begin(struct warm_slot *slot, struct warm_run *run, struct warm
     r->walk = &walk_warm;
     r->identity = IDENTIFY_OK;
     r->who.caller.kind = CALLER_IP;
+    r->who.caller.tier = config_tier(r->config, r->config->limits.default_tier);
     atomic_store(&url->state, WARM_FETCHING);
     return true;
 }
