@@ -97,6 +97,7 @@ struct resolution *resolve(struct loop *loop, const struct redis_place *place, r
     if (place->port == 0 || add_number(&resolution->resolved, place)) {
         resolution->end = (struct turn_end){.fn = done, .arg = resolution};
         loop_at_turn_end(loop, &resolution->end);
+        loop_wait_at_most(loop, 0); /* a client may be made before the first turn */
         return resolution;
     }
     if (!loop_work(loop, look_up, done, resolution)) {
