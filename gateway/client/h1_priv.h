@@ -94,6 +94,8 @@ struct h1_exchange {
     bool body_has_ended; /* all of it was read from the handler, or nobody wants it */
     bool body_waits;     /* for client_resume_body() */
     bool stops_sending;  /* the answer came first, or the socket takes no more */
+    bool is_tunnel;      /* after 101: bytes both ways, to the end */
+    bool has_shut;       /* our side of it has ended */
     bool has_sent;       /* a byte of it left on the present connection */
     char *out;           /* the head, then what the socket did not take */
     size_t out_at, out_len, out_room;

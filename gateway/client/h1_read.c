@@ -118,7 +118,13 @@ static void head_has_come(struct h1_exchange *exchange)
 {
     struct h1_parser *parser = &exchange->parser;
 
+    if (parser->status == 101) { /* what the handler gives from now on goes out as it is */
+        exchange->is_tunnel = true;
+        exchange->body_has_ended = exchange->body_waits = false;
+    }
     exchange->handler->head(exchange->arg, parser->status, &parser->fields, &parser->facts);
+    if (h1_goes_on(exchange) && exchange->is_tunnel)
+        h1_watch(exchange);
     if (h1_goes_on(exchange) && parser->status >= 300 &&
         (!exchange->body_has_ended || exchange->out_at < exchange->out_len)) {
         h1_stop_sending(exchange);

@@ -129,6 +129,8 @@ static bool read_piece(struct h1_exchange *exchange, struct str *piece)
     exchange->base.times.sent_us = h1_now_us(exchange);
     if (got == CLIENT_READ_WAIT) {
         exchange->body_waits = true;
+    } else if (got == CLIENT_READ_END && exchange->is_tunnel) {
+        exchange->body_has_ended = true;
     } else if (got == CLIENT_READ_END && !is_sized) {
         *piece = last_chunk(exchange);
     } else if (got < 0) {
@@ -137,7 +139,7 @@ static bool read_piece(struct h1_exchange *exchange, struct str *piece)
         return false;
     } else {
         CHECK((size_t)got <= room);
-        *piece = is_sized ? str_at(to, (size_t)got) : frame(to, (size_t)got);
+        *piece = is_sized || exchange->is_tunnel ? str_at(to, (size_t)got) : frame(to, (size_t)got);
         if (is_sized)
             exchange->body_has_ended = (exchange->body_left -= (uint64_t)got) == 0;
     }
@@ -254,6 +256,11 @@ enum h1_sent h1_write(struct h1_exchange *exchange)
         result = write_once(exchange, &goes_on);
     if (result != H1_SENT_OK)
         return result;
+    if (exchange->is_tunnel && exchange->body_has_ended && !exchange->has_shut &&
+        exchange->out_at == exchange->out_len) {
+        exchange->has_shut = true;
+        (void)shutdown(exchange->connection->fd, SHUT_WR);
+    }
     if (exchange->answer_is_whole && exchange->body_has_ended &&
         exchange->out_at == exchange->out_len) {
         h1_read_is_over(exchange);

@@ -281,6 +281,7 @@ struct route_config {
     } cache;
     struct str_list invalidates; /* path globs */
     bool revokes_token;          /* a successful answer here ends the caller's token */
+    bool websocket;              /* a client may ask for one */
     bool is_critical;            /* never shed for others' sake */
     struct {
         struct header_edits request, response;

@@ -23,6 +23,7 @@ enum metric_id {
     M_RESPONSE_BYTES,       /* response_bytes_total{route} */
     M_REQUESTS_IN_FLIGHT,   /* requests_in_flight gauge */
     M_CONNECTIONS_ACTIVE,   /* connections_active gauge */
+    M_WEBSOCKETS,           /* websocket_connections_active{route} gauge */
     M_REJECTED,             /* rejected_total{reason} */
     M_RATE_LIMIT_HITS,      /* rate_limit_hits_total{identifier_type,tier,route} */
     M_RATE_LIMIT_BLOCKS,    /* rate_limit_blocks_total{identifier_type,tier,route,window} */

@@ -51,6 +51,8 @@ const struct metric metric_table[M_COUNT] = {
         "Requests that have begun and are not yet answered in full.", .label_count = 0),
     GAUGE(M_CONNECTIONS_ACTIVE, "connections_active",
         "Client connections that are open.", .label_count = 0),
+    GAUGE(M_WEBSOCKETS, "websocket_connections_active",
+        "WebSockets that are relayed.", LABELS("route")),
     COUNTER(M_REJECTED, "rejected_total",
         "Requests refused as malformed, too large or too slow.", LABELS("reason")),
     COUNTER(M_RATE_LIMIT_HITS, "rate_limit_hits_total",

@@ -292,6 +292,8 @@ enum step reply_reader(struct request *r)
 {
     const struct fill_head *head = fill_reader_head(r->reader);
 
+    if (head->status == 101)
+        return reply_tunnel(r, head);
     if (!coding_of_reader(r, head)) {
         fill_detach(&r->reader);
         return reply_not_acceptable(r);

@@ -250,6 +250,7 @@ void request_finish(struct request **request, enum request_outcome outcome, uint
     if (r == NULL)
         return;
     r->is_finished = true;
+    tunnel_finish(r);
     if (r->context->pool != NULL) {
         atomic_fetch_sub_explicit(&r->context->shared->in_flight, 1, memory_order_relaxed);
         cell_gauge_add(r->context->in_flight, -1);

@@ -118,7 +118,14 @@ void request_body_end(struct request *request);
 void request_timed_out(struct request *request, const struct request_arrival *arrival,
                        const char *reason);
 
-enum request_body_kind { REQUEST_BODY_EMPTY, REQUEST_BODY_MEMORY, REQUEST_BODY_STREAM };
+enum request_body_kind {
+    REQUEST_BODY_EMPTY,
+    REQUEST_BODY_MEMORY,
+    REQUEST_BODY_STREAM,
+    /* 101, and its fields are all of them: then bytes both ways, up by request_tunnel_write() and
+     * request_body_end(), down by request_read() */
+    REQUEST_BODY_TUNNEL
+};
 struct request_answer {
     int status;
     const struct http_fields *fields; /* without Content-Length, Connection, Transfer-Encoding */
@@ -129,6 +136,9 @@ struct request_answer {
     uint64_t length;
 };
 const struct request_answer *request_answer(struct request *request);
+/* How many bytes request_tunnel_write() takes now; 0: wake() comes when there is room again. */
+size_t request_tunnel_room(struct request *request);
+void request_tunnel_write(struct request *request, struct str bytes);
 enum { REQUEST_READ_WAIT = 0, REQUEST_READ_END = -1, REQUEST_READ_ERROR = -2 };
 ptrdiff_t request_read(struct request *request, char *to, size_t room); /* STREAM */
 const struct http_fields *

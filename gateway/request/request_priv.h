@@ -207,6 +207,8 @@ struct request {
     struct request_system system;
     bool is_asked, takes_question_body;
     struct str upstream_target;
+    bool asks_tunnel;    /* a WebSocket, where the route allows it: tunnel.c */
+    struct cell *tunnel; /* counts it while it is open; NULL: it is not */
 
     struct http_fields out;
     struct request_answer answer;
@@ -252,6 +254,12 @@ void request_release(struct request *r);
 void request_wake(struct request *r);
 bool request_keep_head(struct request *r);
 uint64_t request_body_limit(const struct request *r);
+
+/* tunnel.c */
+bool tunnel_is_asked(const struct request *r);
+bool tunnel_add_fields(struct http_fields *fields); /* those of this hop */
+enum step reply_tunnel(struct request *r, const struct fill_head *head);
+void tunnel_finish(struct request *r);
 
 /* reply.c: the answer; each returns STEP_ANSWER */
 enum step reply_problem(struct request *r, int status, const char *reason, const char *message,

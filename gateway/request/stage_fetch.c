@@ -71,7 +71,7 @@ static void on_head(void *arg, int status, const struct http_fields *fields,
     struct str type = http_fields_get(fields, HTTP_CONTENT_TYPE);
 
     note_result(r, so_far);
-    if (str_starts(type, STR("text/event-stream")))
+    if (status == 101 || str_starts(type, STR("text/event-stream")))
         upstream_is_stream(r->fetch.exchange, r->config->server.stream_idle_timeout_ms);
     fetch_on_head(r, status, fields, facts);
     if (r->fetch.fill != NULL && fetch_is_for_nobody(r)) { /* those who waited go for themselves */
@@ -343,7 +343,7 @@ bool fetch_start(struct request *r)
     struct http_fields fields;
     struct upstream_request request;
 
-    if (!gather_fields(r, &fields))
+    if (!gather_fields(r, &fields) || (r->asks_tunnel && !tunnel_add_fields(&fields)))
         return false;
     request = (struct upstream_request){
         .upstream = upstream,
@@ -354,6 +354,7 @@ bool fetch_start(struct request *r)
         .body = body_kind(r),
         .body_length = r->facts.content_length,
         .timeout_ms = r->route->timeout_ms >= 0 ? r->route->timeout_ms : upstream->timeout_ms,
+        .upgrades = r->asks_tunnel,
         .has_idempotency_key = http_fields_count_of(&r->head.fields, HTTP_IDEMPOTENCY_KEY) > 0,
         .hash_key = hash_key(r),
         .share = share_of_limit(r),

@@ -244,7 +244,7 @@ enum step stage_lookup(struct request *r)
 {
     bool is_get = str_eq(r->head.method, STR("GET"));
 
-    if (!r->route->cache.is_on || !r->config->cache.enabled ||
+    if (r->asks_tunnel || !r->route->cache.is_on || !r->config->cache.enabled ||
         (!is_get && !str_eq(r->head.method, STR("HEAD"))))
         return STEP_NEXT;
     if (r->identity != IDENTIFY_OK)

@@ -39,6 +39,7 @@ enum step stage_route(struct request *r)
     }
     r->route = r->match.route;
     r->cells = context_cells(r->crules, r->route);
+    r->asks_tunnel = tunnel_is_asked(r);
     if (http_path_hides_dots(r->path) ||
         (r->route->auth == AUTH_IDENTITY && http_path_is_ambiguous(r->path))) {
         struct str slug = STR("path_confusion");

@@ -88,6 +88,7 @@ void connection_free(struct connection *c)
         forget_resume(c);
     request_finish(&c->request, REQUEST_CUT, c->bytes_in,
                    c->bytes_out); /* one the library never completed */
+    tunnel_free(&c->tunnel);
     watch_stop(&c->watch);
     deadline_clear(server->loop, &c->deadline);
     if (c->mhd != NULL) {
@@ -145,6 +146,8 @@ static int64_t phase_ms(const struct connection *c, enum phase phase)
         return config->body_timeout_ms;
     case PHASE_WRITE:
         return config->write_timeout_ms;
+    case PHASE_LINGER:
+        return SERVER_LINGER_MS;
     case PHASE_THINK:
         break;
     }
@@ -246,6 +249,9 @@ static void on_due(void *arg)
     switch (c->phase) {
     case PHASE_THINK:
         return;
+    case PHASE_LINGER:
+        connection_cut(c);
+        return;
     case PHASE_HEADER:
         header_is_late(c);
         return;
@@ -267,7 +273,7 @@ static void on_due(void *arg)
         connection_cut(c);
         return;
     case PHASE_WRITE:
-        if (c->is_suspended || made_progress(c, true)) {
+        if ((c->is_suspended && c->stage != STAGE_TUNNEL) || made_progress(c, true)) {
             connection_phase(c, PHASE_WRITE);
             return;
         }

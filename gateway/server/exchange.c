@@ -98,6 +98,8 @@ static enum MHD_Result suspend(struct connection *c, enum phase phase)
 
 static enum MHD_Result queue(struct connection *c)
 {
+    if (request_answer(c->request)->body == REQUEST_BODY_TUNNEL)
+        return tunnel_start(c);
     c->stage = STAGE_QUEUED;
     connection_phase(c, PHASE_WRITE);
     return response_queue(c);
@@ -226,6 +228,8 @@ enum MHD_Result exchange_handle(void *arg, struct MHD_Connection *mhd, const cha
     case STAGE_FINAL:
         return final_call(c);
     case STAGE_QUEUED:
+    case STAGE_TUNNEL: /* woken to be cut */
+    case STAGE_TUNNEL_END:
         break;
     }
     return MHD_NO;
@@ -236,7 +240,8 @@ enum MHD_Result exchange_handle(void *arg, struct MHD_Connection *mhd, const cha
 static enum request_outcome outcome_of(const struct connection *c,
                                        enum MHD_RequestTerminationCode code)
 {
-    if (c->raw_answered || (code == MHD_REQUEST_TERMINATED_COMPLETED_OK && !c->is_short))
+    if (c->stage == STAGE_TUNNEL_END || c->raw_answered ||
+        (code == MHD_REQUEST_TERMINATED_COMPLETED_OK && !c->is_short))
         return REQUEST_DONE;
     if (c->is_cut || c->is_short)
         return REQUEST_CUT;
@@ -261,6 +266,7 @@ void exchange_completed(void *arg, struct MHD_Connection *mhd, void **state,
         c->raw_answered = true;
     }
     request_finish(&c->request, outcome_of(c, code), c->bytes_in, c->bytes_out);
+    tunnel_free(&c->tunnel);
     c->served++;
     c->raw_target = NULL;
     c->stage = STAGE_NEW;

@@ -82,6 +82,7 @@ static struct MHD_Response *make(struct connection *c, const struct request_answ
         return MHD_create_response_from_buffer(
             answer->bytes.len, (void *)(uintptr_t)answer->bytes.ptr, MHD_RESPMEM_PERSISTENT);
     case REQUEST_BODY_STREAM:
+    case REQUEST_BODY_TUNNEL: /* tunnel.c has sent it already */
         break;
     }
     return MHD_create_response_from_callback(answer->has_length ? answer->length : MHD_SIZE_UNKNOWN,

@@ -27,8 +27,12 @@ static void do_resumes(void *arg)
         struct connection *next = c->next_resume;
 
         c->is_resuming = false;
-        c->is_suspended = false;
-        MHD_resume_connection(c->mhd);
+        if (c->stage == STAGE_TUNNEL && !c->is_cut && !c->is_lost) {
+            tunnel_resume(c);
+        } else {
+            c->is_suspended = false;
+            MHD_resume_connection(c->mhd);
+        }
         c = next;
     }
 }
@@ -159,7 +163,9 @@ void server_close_idle(struct server *server)
 
     for (struct connection *c = server->connections; c != NULL; c = next) {
         next = c->next;
-        if (is_idle(c))
+        if (c->tunnel != NULL)
+            tunnel_goodbye(c);
+        else if (is_idle(c))
             connection_cut(c);
     }
 }

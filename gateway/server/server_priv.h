@@ -18,6 +18,8 @@
 #define SERVER_GIVE_BACK_US     1000000 /* of silence, before idle memory goes back */
 #define SERVER_ACCEPT_PAUSE_US  100000  /* without a free fd */
 #define SERVER_LAST_BATCHES     64
+#define SERVER_TUNNEL_BYTES     (16 * 1024) /* from the upstream, on their way to the client */
+#define SERVER_LINGER_MS        2000
 /* while draining, how long a new connection may take to ask */
 #define SERVER_FIRST_REQUEST_US 1000000
 
@@ -27,9 +29,18 @@ enum phase {
     PHASE_IDLE,
     PHASE_BODY,
     PHASE_THINK /* ours to answer: no deadline */,
-    PHASE_WRITE
+    PHASE_WRITE,
+    PHASE_LINGER /* a tunnel has ended: for the client's end */
 };
-enum stage { STAGE_NEW, STAGE_HEAD, STAGE_BODY, STAGE_FINAL, STAGE_QUEUED };
+enum stage {
+    STAGE_NEW,
+    STAGE_HEAD,
+    STAGE_BODY,
+    STAGE_FINAL,
+    STAGE_QUEUED,
+    STAGE_TUNNEL,
+    STAGE_TUNNEL_END
+};
 
 struct listener {
     struct server *server;
@@ -62,6 +73,7 @@ struct connection {
     bool raw_answered; /* we wrote the answer ourselves: what still comes is thrown away */
     bool is_short;     /* the upstream died within the body */
     uint64_t raw_mark;
+    struct tunnel *tunnel;         /* after 101 */
     struct MHD_Response *response; /* while it is queued or read */
     struct server_tls *tls;        /* of its handshake */
     uint8_t address[16];
@@ -141,6 +153,12 @@ void raw_refusal(int fd, int status, const char *message);
 
 /* The value's place behind the name in scratch; NULL when they do not fit. */
 const char *scratch_field(struct server *server, const struct http_field *field);
+
+/* tunnel.c: a connection that became another protocol's; suspended to its end */
+enum MHD_Result tunnel_start(struct connection *c); /* inside the library's callback */
+void tunnel_resume(struct connection *c);  /* in the resume hook: there is something to do */
+void tunnel_goodbye(struct connection *c); /* the gateway ends: tell the client */
+void tunnel_free(struct tunnel **tunnel);
 
 /* tls.c */
 int tls_retrieve(gnutls_session_t session, const gnutls_datum_t *names, int name_count,

@@ -46,6 +46,8 @@ ptrdiff_t body_read(void *arg, char *to, size_t room)
     exchange->waits_for_body = got == CLIENT_READ_WAIT;
     if (got == CLIENT_READ_END)
         exchange->body_has_ended = true;
+    if (got > 0 && exchange->has_head) /* of a tunnel either side's bytes are life */
+        exchange->active_us = loop_now_us(exchange->pool->loop);
     if (got > 0)
         keep(exchange, to, (size_t)got);
     return got;

@@ -202,10 +202,11 @@ static bool copy_request(struct upstream_exchange *exchange, const struct upstre
 {
     exchange->body = request->body;
     exchange->body_length = request->body_length;
+    exchange->upgrades = request->upgrades;
     exchange->is_repeatable =
         request->has_idempotency_key || http_method_is_idempotent(request->method);
     exchange->may_hedge = exchange->upstream->hedge && request->body == CLIENT_BODY_NONE &&
-                          str_eq(request->method, STR("GET"));
+                          !request->upgrades && str_eq(request->method, STR("GET"));
     exchange->hash =
         exchange->upstream->balance == BALANCE_HASH ? balance_hash(request->hash_key) : 0;
     return copy_text(exchange->arena, request->method, &exchange->method) &&

@@ -446,6 +446,7 @@ static bool start_client(struct attempt *attempt)
         .body_length = exchange->body_length,
         .connect_timeout_ms = upstream->connect_timeout_ms,
         .may_reuse = !attempt->needs_fresh,
+        .upgrades = exchange->upgrades,
     };
 
     attempt->client_target = target_for_client(upstream, attempt->origin, attempt->target);

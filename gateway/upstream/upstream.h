@@ -95,6 +95,7 @@ struct upstream_request {
     uint64_t body_length;
     int64_t timeout_ms; /* whole exchange with its retries */
     bool has_idempotency_key;
+    bool upgrades;       /* 101 is an answer; then body and read carry the other protocol's bytes */
     struct str hash_key; /* for balance "hash": same key, same target; not kept */
     /* How much of an adaptive limit may be in use for this one to be let in, 0 to 1; above 1 it is
      * let in whatever is. 0 counts as 1. */

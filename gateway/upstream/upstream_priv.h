@@ -269,7 +269,7 @@ struct upstream_exchange {
     char deadline_text[24]; /* the value of the field that tells it */
     enum client_body body;
     uint64_t body_length, hash;
-    bool is_repeatable, may_hedge;
+    bool is_repeatable, may_hedge, upgrades;
 
     struct group *group;
     struct attempt attempts[2], *main; /* the other is a hedge */
