@@ -20,7 +20,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Igateway $(WARN) $(CFLAGS) -fno-omit-frame-
 	$(if $(SAN),-fsanitize=$(SAN)$(if $(filter address,$(SAN)),$(comma)undefined -fno-sanitize-recover=all),-D_FORTIFY_SOURCE=2) \
 	$(PACKAGE_CFLAGS)
 comma    := ,
-LDLIBS    = $(PACKAGE_LIBS) -lpthread -lm
+LDLIBS    = $(PACKAGE_LIBS) -lcrypt -lpthread -lm
 
 # build/packages.mk holds what pkg-config says. make builds it first, which installs what a
 # fresh Debian lacks, and starts over; the goals below need no compiler.

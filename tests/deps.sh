@@ -7,7 +7,7 @@ set -eu
 
 packages_of() {
     case $1 in
-    build) echo gcc libc6-dev make pkg-config=pkg-config libmicrohttpd-dev libcurl4-openssl-dev=curl-config \
+    build) echo gcc libc6-dev libcrypt-dev make pkg-config=pkg-config libmicrohttpd-dev libcurl4-openssl-dev=curl-config \
         libcjson-dev libuv1-dev libgnutls28-dev libssl-dev zlib1g-dev libbrotli-dev libzstd-dev libhiredis-dev ;;
     check) echo clang clang-format=clang-format clang-tidy=clang-tidy cppcheck universal-ctags libcmocka-dev \
         nodejs=node npm=npm ;;

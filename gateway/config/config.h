@@ -71,7 +71,7 @@ struct admin_config {
 };
 
 /* ---- identity ---- */
-enum identity_source { SOURCE_JWT, SOURCE_API_KEY, SOURCE_IP };
+enum identity_source { SOURCE_JWT, SOURCE_API_KEY, SOURCE_BASIC, SOURCE_IP };
 struct api_key_config {
     struct str
         sha256_hex; /* 64 lower-case digits: the credential itself is never in the configuration */
@@ -97,6 +97,9 @@ struct identity_config {
         int64_t leeway_ms;
         bool required;
     } jwt;
+    struct {
+        struct str htpasswd; /* a file; empty: Basic is not looked at */
+    } basic;
     bool revocation;
     struct {
         struct str user, tier; /* fields told to upstreams; empty: not told */

@@ -91,7 +91,7 @@ const struct kind kind_store = {.takes_text = true,
 
 /* ---- identity.sources: an ordered list of kinds of credentials ---- */
 
-static const char *const source_names[] = {"jwt", "api_key", "ip"};
+static const char *const source_names[] = {"jwt", "api_key", "basic", "ip"};
 
 /* COUNT_OF(source_names): none of them. */
 static enum identity_source source_named(struct str text)
@@ -108,7 +108,8 @@ static bool is_source(struct str text)
     return (size_t)source_named(text) < COUNT_OF(source_names);
 }
 
-static const struct text_rule source_rule = {"\"jwt\", \"api_key\" or \"ip\"", is_source};
+static const struct text_rule source_rule = {"\"jwt\", \"api_key\", \"basic\" or \"ip\"",
+                                             is_source};
 static const struct field source_texts = {.kind = &kind_texts, .detail = &source_rule};
 
 static enum read_result sources_put(struct reader *reader, void *base, const struct str_list *texts)
@@ -163,10 +164,11 @@ static void sources_schema(struct printer *printer, const struct field *field, c
     (void)base;
     schema_text(printer, "array", NULL);
     print_name(printer, STR("items"));
-    buf_add_str(printer->out, STR("{\"enum\": [\"jwt\", \"api_key\", \"ip\"]}"));
+    buf_add_str(printer->out, STR("{\"enum\": [\"jwt\", \"api_key\", \"basic\", \"ip\"]}"));
 }
 
-const struct kind kind_sources = {.expected = "a list of \"jwt\", \"api_key\" and \"ip\"",
+const struct kind kind_sources = {.expected =
+                                      "a list of \"jwt\", \"api_key\", \"basic\" and \"ip\"",
                                   .from_text = sources_from_text,
                                   .from_node = sources_from_node,
                                   .print = sources_print,

@@ -135,6 +135,13 @@ static const struct field jwt_fields[] = {
 };
 static const struct section jwt_section = {SECTION(jwt_fields, 0)};
 
+static const struct field basic_fields[] = {
+    FIELD("htpasswd", kind_text, I, basic.htpasswd, "", 0, 0,
+          "file of NAME:HASH lines (bcrypt, apr1, SHA, sha-crypt); empty: none. It is looked for "
+          "where `sources` says \"basic\", else after the others"),
+};
+static const struct section basic_section = {SECTION(basic_fields, 0)};
+
 static const struct field forward_fields[] = {
     FIELD_WITH(told_rule, "user", kind_text, I, forward.user, "", 0, 0,
                "header field with the id of the user or key; empty: not told"),
@@ -159,6 +166,7 @@ static const struct field identity_fields[] = {
     FIELD_NESTED("api_key", api_key_section, "keys that clients send"),
     FIELD_NESTED("jwt", jwt_section,
                  "tokens in Authorization: Bearer; read when secret or jwks_url is set"),
+    FIELD_NESTED("basic", basic_section, "names and passwords in Authorization: Basic"),
     FIELD_NESTED(
         "forward", forward_section,
         "who asks, as upstreams are told; a client's own fields of these names are removed"),

@@ -35,12 +35,16 @@ struct str identify_challenge(const struct identify *identify, const struct iden
         return refused_token(answer->reason, arena);
     case METHOD_API_KEY:
         return STR("ApiKey realm=\"gateway\"");
+    case METHOD_BASIC:
+        return STR("Basic realm=\"gateway\", charset=\"UTF-8\"");
     case METHOD_NONE:
     case IDENTIFY_METHODS:
         break;
     }
     if (identify->needs_jwt)
         return STR("Bearer realm=\"gateway\"");
-    return identify->reads_jwt ? STR("Bearer realm=\"gateway\", ApiKey realm=\"gateway\"")
-                               : STR("ApiKey realm=\"gateway\"");
+    return arena_printf(arena, "%s%sApiKey realm=\"gateway\"",
+                        identify->reads_jwt ? "Bearer realm=\"gateway\", " : "",
+                        identify->htpasswd != NULL ? "Basic realm=\"gateway\", charset=\"UTF-8\", "
+                                                   : "");
 }

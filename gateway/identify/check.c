@@ -94,12 +94,27 @@ static void check_tokens(const struct config *config, struct faults *faults)
     check_url(config, is_url_used, faults);
 }
 
+static void check_htpasswd(const struct config *config, struct faults *faults)
+{
+    struct str path = config->identity.basic.htpasswd;
+    struct fail why = {""};
+    struct htpasswd *file;
+
+    if (path.len == 0)
+        return;
+    file = htpasswd_read(path.ptr, &why);
+    if (file == NULL)
+        faults_add(faults, config, "identity.basic.htpasswd", "%s", why.text);
+    htpasswd_free(&file);
+}
+
 void identify_check(const struct config *config, struct faults *faults)
 {
     const struct api_key_config *keys = config->identity.api_key.keys;
     struct map *by_id = map_new();
 
     check_tokens(config, faults);
+    check_htpasswd(config, faults);
     for (uint32_t i = 0; by_id != NULL && i < config->identity.api_key.key_count; i++) {
         const struct api_key_config *first = map_get(by_id, keys[i].id);
 

@@ -32,6 +32,25 @@ static struct hash_key secret_of(const struct config *config, const struct hash_
     return (struct hash_key){{hex_u64(hex), hex_u64(hex + 16)}};
 }
 
+/* Everybody has an address, so nothing after it is looked at. A file of passwords whose place is
+ * not said comes last. */
+static bool sources_init(struct identify *identify, struct fail *why)
+{
+    const struct identity_config *config = &identify->config->identity;
+    bool has_basic = false;
+
+    for (uint32_t i = 0; i < config->source_count && config->sources[i] != SOURCE_IP; i++) {
+        identify->sources[identify->source_count++] = config->sources[i];
+        has_basic = has_basic || config->sources[i] == SOURCE_BASIC;
+    }
+    if (config->basic.htpasswd.len == 0)
+        return true;
+    if (!has_basic && identify->source_count < COUNT_OF(identify->sources))
+        identify->sources[identify->source_count++] = SOURCE_BASIC;
+    identify->htpasswd = htpasswd_read(config->basic.htpasswd.ptr, why);
+    return identify->htpasswd != NULL;
+}
+
 static bool key_init(struct identify *identify, const struct api_key_config *config,
                      struct known_key *key, struct fail *why)
 {
@@ -94,7 +113,7 @@ struct identify *identify_new(const struct config *config, const struct hash_key
     if (identify->default_tier == NULL)
         fail_set(why, "no tier \"%.*s\" (limits.default_tier)",
                  STR_ARG(config->limits.default_tier));
-    if (identify->default_tier == NULL || !keys_init(identify, why))
+    if (identify->default_tier == NULL || !keys_init(identify, why) || !sources_init(identify, why))
         identify_free(&identify);
     return identify;
 }
@@ -111,6 +130,7 @@ void identify_free(struct identify **identify)
     free(it->keys);
     map_free(&it->by_digest);
     map_free(&it->by_id);
+    htpasswd_free(&it->htpasswd);
     free(it);
 }
 
@@ -200,6 +220,8 @@ static bool ask_source(const struct identify *identify, enum identity_source sou
         return identify->reads_jwt && bearer_ask(identify, question, arena, answer, result);
     case SOURCE_API_KEY:
         return ask_key(identify, question, answer, result);
+    case SOURCE_BASIC:
+        return identify->htpasswd != NULL && basic_ask(identify, question, arena, answer, result);
     case SOURCE_IP:
         break;
     }
@@ -210,7 +232,6 @@ enum identify_result identify_ask(const struct identify *identify,
                                   const struct identify_question *question, struct arena *arena,
                                   struct identify_answer *answer)
 {
-    const struct identity_config *config = &identify->config->identity;
     enum auth_kind auth = question->route != NULL ? question->route->auth : AUTH_NONE;
     enum identify_result result;
 
@@ -220,9 +241,8 @@ enum identify_result identify_ask(const struct identify *identify,
     address_caller(identify, answer->address, arena, &answer->caller);
     if (auth == AUTH_OFF)
         return IDENTIFY_OK;
-    /* everybody has an address, so nothing after it is looked at */
-    for (uint32_t i = 0; i < config->source_count && config->sources[i] != SOURCE_IP; i++) {
-        if (!ask_source(identify, config->sources[i], question, arena, answer, &result))
+    for (uint32_t i = 0; i < identify->source_count; i++) {
+        if (!ask_source(identify, identify->sources[i], question, arena, answer, &result))
             continue;
         if (result == IDENTIFY_OK && identify->needs_jwt && answer->method != METHOD_JWT)
             return refused(IDENTIFY_NEEDED, "jwt_needed", answer);

@@ -18,7 +18,7 @@ struct identify_memory;
 
 enum caller_kind { CALLER_IP, CALLER_API_KEY, CALLER_USER, CALLER_KINDS };
 /* Which credential was looked at; the label of auth_total. */
-enum identify_method { METHOD_NONE, METHOD_JWT, METHOD_API_KEY, IDENTIFY_METHODS };
+enum identify_method { METHOD_NONE, METHOD_JWT, METHOD_API_KEY, METHOD_BASIC, IDENTIFY_METHODS };
 struct caller {
     enum caller_kind kind;
     struct str id;   /* "acme", or the address' text: never logged raw for CALLER_IP */
@@ -34,7 +34,8 @@ enum identify_result {
     IDENTIFY_INVALID, /* 401: a credential came that is not valid; *caller is the address, which is
                          charged */
     IDENTIFY_FORBIDDEN, /* 403: the key's scopes exclude the route; *caller is the key's */
-    IDENTIFY_WAITS, /* the signer of a token is not known yet: identify_wait(), then ask again */
+    IDENTIFY_WAITS,     /* it takes a while: identify_wait(), then ask again */
+    IDENTIFY_BUSY,      /* 503: as many passwords are being judged as can be */
 };
 struct identify_question {
     const struct http_fields *fields;
@@ -61,6 +62,7 @@ struct identify_answer {
     bool credential_seen; /* a credential was there: a key or a token */
     enum identify_method method;
     struct identify_token token; /* of METHOD_JWT and IDENTIFY_OK */
+    struct basic_job *job;       /* for identify_wait(), which takes it */
 };
 
 /* ---- what all threads know together: any thread ---- */
@@ -93,7 +95,7 @@ struct identify_counts identify_counts(struct identify_shared *shared);
 /* loop: where the worker lives. NULL: out of memory. */
 struct identify_memory *identify_memory_new(struct identify_shared *shared,
                                             struct loop *loop) MUST_USE;
-/* After the worker's loop has ended, or before it began. */
+/* When no request waits. */
 void identify_memory_free(struct identify_memory **memory);
 
 /* ---- the keys of tokens, from identity.jwt.jwks_url: the main thread ---- */
@@ -105,16 +107,17 @@ struct identify_fetcher *identify_fetcher_new(struct identify_shared *shared, st
 void identify_fetcher_free(struct identify_fetcher **fetcher);
 /* Fetches from this configuration's URL from now on. The same URL: keys and timing stay. */
 void identify_fetcher_use(struct identify_fetcher *fetcher, const struct config *config);
-/* A request that waits for keys; linked while it waits. */
+/* A request that waits, for keys or for its password to be judged; linked while it waits. */
 struct identify_wait {
     void (*fn)(void *arg); /* once, from the loop: ask again, with may_wait false */
     void *arg;
     struct identify_memory *memory; /* NULL: not waiting */
     struct identify_wait *next, **back;
 };
-/* After IDENTIFY_WAITS. Many waits are one fetch, which is over within a few seconds, whatever
- * became of it. Worker's thread. */
-void identify_wait(struct identify_memory *memory, struct identify_wait *wait);
+/* After IDENTIFY_WAITS, with its answer, at once. Many waits for keys are one fetch, which is over
+ * within a few seconds, whatever became of it. Worker's thread. */
+void identify_wait(struct identify_memory *memory, struct identify_answer *answer,
+                   struct identify_wait *wait);
 void identify_wait_cancel(
     struct identify_wait *wait); /* silent from now on; fine when not waiting */
 

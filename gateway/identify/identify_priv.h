@@ -24,6 +24,9 @@ struct identify {
     struct identify_shared *shared; /* borrowed */
     uint64_t serial;                /* random: no other set of rules has it */
     bool reads_jwt, needs_jwt;
+    enum identity_source sources[4]; /* that are asked, without the address */
+    uint32_t source_count;
+    struct htpasswd *htpasswd; /* NULL: Basic is not looked at */
 };
 
 /* ---- address.c ---- */
@@ -199,8 +202,39 @@ struct identify_memory {
     struct identify_wait *waiting;
     bool is_asking; /* the main thread has `there` or owes `back` */
     struct post there, back;
+    struct basic_job *judging;
+    uint32_t jobs;                /* passwords being judged */
+    bool is_dead;                 /* freed with its last job */
     struct identify_memory *next; /* among those that ask; the main thread's */
 };
+
+void memory_link(struct identify_memory *memory, struct identify_wait **list,
+                 struct identify_wait *wait);
+void memory_wake(struct identify_wait *first); /* all of a list that is no longer the caller's */
+void memory_release(struct identify_memory *memory); /* frees it when no job is left */
+
+/* ---- password.c: slow; not on a loop ---- */
+
+bool password_hash_is_known(struct str hash);
+/* Both NUL-terminated behind their end. */
+bool password_is_right(struct str hash, struct str password);
+
+/* ---- htpasswd.c ---- */
+
+struct htpasswd;
+/* NULL with the reason, which names the line. Blocking. */
+struct htpasswd *htpasswd_read(const char *path, struct fail *why) MUST_USE;
+void htpasswd_free(struct htpasswd **file);
+const char *htpasswd_hash(const struct htpasswd *file, struct str name); /* or NULL */
+const char *htpasswd_any(const struct htpasswd *file);                   /* one of them; or NULL */
+
+/* ---- basic.c ---- */
+
+enum { BASIC_JOBS_MOST = 16 }; /* a worker */
+/* True: a name and a password are there, and *result decides. */
+bool basic_ask(const struct identify *identify, const struct identify_question *question,
+               struct arena *arena, struct identify_answer *answer, enum identify_result *result);
+void basic_start(struct basic_job *job, struct identify_wait *wait); /* takes the job */
 
 /* ---- fetcher.c ---- */
 

@@ -25,20 +25,36 @@ struct identify_memory *identify_memory_new(struct identify_shared *shared, stru
 
 void identify_memory_free(struct identify_memory **memory)
 {
-    if (*memory != NULL)
-        verified_free(&(*memory)->verified);
-    free(*memory);
+    struct identify_memory *old = *memory;
+
     *memory = NULL;
+    if (old == NULL)
+        return;
+    verified_free(&old->verified);
+    old->is_dead = true;
+    memory_release(old);
+}
+
+void memory_release(struct identify_memory *memory)
+{
+    if (memory->jobs == 0)
+        free(memory);
+}
+
+void memory_link(struct identify_memory *memory, struct identify_wait **list,
+                 struct identify_wait *wait)
+{
+    wait->memory = memory;
+    wait->next = *list;
+    wait->back = list;
+    if (wait->next != NULL)
+        wait->next->back = &wait->next;
+    *list = wait;
 }
 
 /* They ask again; a wait that a callback cancels is gone from the list before its turn. */
-static void on_answer(void *arg)
+void memory_wake(struct identify_wait *first)
 {
-    struct identify_memory *memory = arg;
-    struct identify_wait *first = memory->waiting;
-
-    memory->is_asking = false;
-    memory->waiting = NULL;
     if (first != NULL)
         first->back = &first;
     while (first != NULL) {
@@ -49,17 +65,31 @@ static void on_answer(void *arg)
     }
 }
 
-void identify_wait(struct identify_memory *memory, struct identify_wait *wait)
+static void on_answer(void *arg)
 {
-    struct identify_fetcher *fetcher = shared_fetcher(memory->shared);
+    struct identify_memory *memory = arg;
+    struct identify_wait *first = memory->waiting;
 
-    CHECK(wait->memory == NULL && fetcher != NULL);
-    wait->memory = memory;
-    wait->next = memory->waiting;
-    wait->back = &memory->waiting;
-    if (wait->next != NULL)
-        wait->next->back = &wait->next;
-    memory->waiting = wait;
+    memory->is_asking = false;
+    memory->waiting = NULL;
+    memory_wake(first);
+}
+
+void identify_wait(struct identify_memory *memory, struct identify_answer *answer,
+                   struct identify_wait *wait)
+{
+    struct identify_fetcher *fetcher;
+    struct basic_job *job = answer->job;
+
+    CHECK(wait->memory == NULL);
+    if (job != NULL) {
+        answer->job = NULL;
+        basic_start(job, wait);
+        return;
+    }
+    fetcher = shared_fetcher(memory->shared);
+    CHECK(fetcher != NULL);
+    memory_link(memory, &memory->waiting, wait);
     if (memory->is_asking)
         return;
     memory->is_asking = true;

@@ -259,7 +259,7 @@ void request_finish(struct request **request, enum request_outcome outcome, uint
     observe(r, outcome, bytes_in, bytes_out);
     if (r->cache.is_following)
         flight_leave(&r->cache.wait);
-    identify_wait_cancel(&r->key_wait);
+    identify_wait_cancel(&r->identity_wait);
     if (r->system.request != NULL)
         r->system.is_cancelled = true;
     else

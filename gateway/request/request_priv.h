@@ -192,8 +192,8 @@ struct request {
     struct identify_answer who;
     bool is_known, is_limited;
     enum identify_result identity;
-    struct identify_wait key_wait;
-    bool has_waited_for_keys;
+    struct identify_wait identity_wait;
+    bool has_waited_for_identity;
     bool is_refused_by_limit;
     uint64_t wait_s;     /* Retry-After of the refusal */
     uint64_t taken;      /* of each window so far */

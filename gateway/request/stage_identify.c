@@ -1,8 +1,8 @@
 /* stage_identify.c - the step that asks who it is, and what a refusal says.
  *
  * A bad credential is charged to its address, so the refusal waits until the limit has been asked.
- * A token of an unknown signer makes the request wait once while the keys are fetched; what is not
- * known after that is refused. Worker's thread. */
+ * A token of an unknown signer makes the request wait once while the keys are fetched, a password
+ * while it is judged; what is not known after that is refused. Worker's thread. */
 #include "request/request_priv.h"
 
 static struct str method_name(enum identify_method method)
@@ -12,6 +12,8 @@ static struct str method_name(enum identify_method method)
         return STR("jwt");
     case METHOD_API_KEY:
         return STR("api_key");
+    case METHOD_BASIC:
+        return STR("basic");
     case METHOD_NONE:
     case IDENTIFY_METHODS:
         break;
@@ -60,16 +62,16 @@ static bool hide_in_target(struct request *r)
     return r->upstream_target.ptr != NULL;
 }
 
-static void on_keys(void *arg)
+static void on_known(void *arg)
 {
     request_wake(arg);
 }
 
-static enum step wait_for_keys(struct request *r)
+static enum step wait_for_identity(struct request *r)
 {
-    r->has_waited_for_keys = true;
-    r->key_wait = (struct identify_wait){.fn = on_keys, .arg = r};
-    identify_wait(r->context->memory, &r->key_wait);
+    r->has_waited_for_identity = true;
+    r->identity_wait = (struct identify_wait){.fn = on_known, .arg = r};
+    identify_wait(r->context->memory, &r->who, &r->identity_wait);
     return STEP_WAIT;
 }
 
@@ -83,10 +85,10 @@ enum step stage_identify(struct request *r)
         .wall_s = loop_wall_us(r->context->loop) / 1000000,
         .now_us = loop_now_us(r->context->loop),
         .memory = r->context->memory,
-        .may_wait = !r->has_waited_for_keys,
+        .may_wait = !r->has_waited_for_identity,
     };
 
-    if (r->key_wait.memory != NULL)
+    if (r->identity_wait.memory != NULL)
         return STEP_WAIT; /* woken by something else */
     r->identity =
         identify_ask(request_rules_identify(r->crules->rules), &question, r->arena, &r->who);
@@ -105,10 +107,11 @@ enum step stage_identify(struct request *r)
     case IDENTIFY_NEEDED:
     case IDENTIFY_INVALID:
     case IDENTIFY_FORBIDDEN:
+    case IDENTIFY_BUSY:
         count_refusal(r);
         break;
     case IDENTIFY_WAITS:
-        return wait_for_keys(r);
+        return wait_for_identity(r);
     }
     return STEP_NEXT;
 }
@@ -139,6 +142,10 @@ enum step refuse_identity(struct request *r)
     case IDENTIFY_FORBIDDEN:
         return reply_problem(r, 403, r->who.reason, "This credential may not use the route.",
                              STR_NONE);
+    case IDENTIFY_BUSY:
+        (void)reply_problem(r, 503, r->who.reason, "Too many passwords are being judged.",
+                            STR_NONE);
+        return reply_field(r, HTTP_RETRY_AFTER, STR("1")) ? STEP_ANSWER : reply_out_of_memory(r);
     case IDENTIFY_NEEDED:
     case IDENTIFY_INVALID:
         break;

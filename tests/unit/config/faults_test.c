@@ -153,7 +153,8 @@ static const struct {
      "f:1:49: cache.wasm: is not a known setting, expected perhaps \"warm\"\n"
      "f:1:75: identity.ldap: is not a known setting, expected perhaps \"ip\""},
     {"source", "{\"identity\": {\"sources\": [\"ldap\"]}}",
-     "f:1:27: identity.sources[0]: is \"ldap\", expected \"jwt\", \"api_key\" or \"ip\""},
+     "f:1:27: identity.sources[0]: is \"ldap\", expected \"jwt\", \"api_key\", \"basic\" or "
+     "\"ip\""},
     {"algorithm", "{\"identity\": {\"jwt\": {\"algorithms\": [\"none\"]}}}",
      "f:1:38: identity.jwt.algorithms[0]: is \"none\", expected one of HS256, HS384, HS512, RS256, "
      "RS384, RS512, PS256, ES256, ES384 and EdDSA"},
