@@ -199,8 +199,9 @@ void get_events(struct call *call)
 
 void streams_end(struct admin *admin)
 {
-    while (admin->streams.first != NULL) {
-        (void)fill_end(&admin->streams.first->fill);
-        stream_free(admin->streams.first);
+    for (struct stream *stream = admin->streams.first, *next; stream != NULL; stream = next) {
+        next = stream->next;
+        (void)fill_end(&stream->fill);
+        stream_free(stream);
     }
 }

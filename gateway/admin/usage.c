@@ -30,7 +30,7 @@ static void write_hour(struct buf *text, int64_t hour_s)
 /* RFC 4180, and no cell that a spreadsheet would run as a formula. */
 static void write_cell(struct buf *text, struct str value)
 {
-    bool is_formula = value.len > 0 && memchr("=+-@", value.ptr[0], 4) != NULL;
+    bool is_formula = value.len > 0 && str_find(STR("=+-@"), value.ptr[0]) < 4;
 
     buf_add_char(text, '"');
     if (is_formula)

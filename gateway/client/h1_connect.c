@@ -68,8 +68,11 @@ static void close_connection(struct h1_connection *connection)
 
 void h1_host_close_idle(struct h1_host *host, uint64_t before_us)
 {
-    while (host->oldest != NULL && host->oldest->idle_since_us <= before_us)
-        close_connection(host->oldest);
+    for (struct h1_connection *one = host->oldest, *newer;
+         one != NULL && one->idle_since_us <= before_us; one = newer) {
+        newer = one->newer;
+        close_connection(one);
+    }
 }
 
 /* May run inside a callback of this very connection: nothing of it is used after. */
@@ -138,14 +141,13 @@ static bool is_silent(int fd)
 
 static struct h1_connection *take_kept(struct h1_host *host)
 {
-    while (host->newest != NULL) {
-        struct h1_connection *connection = host->newest;
-
-        if (is_silent(connection->fd)) {
-            leave_idle(connection);
-            return connection;
+    for (struct h1_connection *one = host->newest, *older; one != NULL; one = older) {
+        older = one->older;
+        if (is_silent(one->fd)) {
+            leave_idle(one);
+            return one;
         }
-        close_connection(connection);
+        close_connection(one);
     }
     return NULL;
 }

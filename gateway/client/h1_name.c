@@ -217,10 +217,11 @@ static struct h1_host *make(struct client *client, const struct client_target *t
 {
     struct h1 *h1 = client->h1;
     struct h1_host *host = calloc(1, sizeof(*host) + key.len);
-    char *text = (char *)(host + 1);
+    char *text;
 
     if (host == NULL)
         return NULL;
+    text = (char *)(host + 1);
     memcpy(text, key.ptr, key.len);
     host->client = client;
     host->key = str_at(text, key.len);

@@ -94,6 +94,7 @@ static bool headers_are_set(const void *base)
     return request_headers_are_set(base) || answer_headers_are_set(base);
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a member's name stands where it cannot have any */
 #define EDIT_FIELDS(rule, member)                                                                  \
     FIELD_WITH(rule, "set", kind_pairs, R, member.set, NULL, 0, 0,                                 \
                "fields that replace others of their name"),                                        \
@@ -101,6 +102,7 @@ static bool headers_are_set(const void *base)
                    "fields that stand beside others of their name"),                               \
         FIELD_WITH(rule, "remove", kind_texts, R, member.remove, "", 0, 0,                         \
                    "names of fields that go no further")
+/* NOLINTEND(bugprone-macro-parentheses) */
 static const struct field request_header_fields[] = {
     EDIT_FIELDS(request_name_rule, headers.request)};
 static const struct field answer_header_fields[] = {

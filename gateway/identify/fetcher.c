@@ -354,7 +354,7 @@ void identify_fetcher_use(struct identify_fetcher *fetcher, const struct config 
     shared_set_refetch(fetcher->shared, 0);
     copy = url.len > 0 ? strndup(url.ptr, url.len) : NULL;
     if (copy != NULL && fetcher_url_parse(str_of(copy), &fetcher->parts)) {
-        fetcher->url = str_of(copy);
+        fetcher->url = str_of(copy); /* NOLINT(clang-analyzer-unix.Malloc): freed by stop() */
         fetcher->target = (struct client_target){
             .is_https = fetcher->parts.is_https,
             .host = fetcher->parts.host,

@@ -33,14 +33,14 @@
 /* ---- breaker.c ---- */
 enum { BREAKER_SLICES = 10 };
 struct breaker {
-    struct events *events;  /* may be NULL */
-    atomic_uint state;      /* enum breaker_state */
-    atomic_ullong until_us; /* open: until then */
-    atomic_int trials;      /* half open: that may still begin */
-    atomic_uint successes;  /* half open */
-    atomic_ullong opened;   /* since the start */
+    struct events *events;     /* may be NULL */
+    atomic_uint state;         /* enum breaker_state */
+    _Atomic uint64_t until_us; /* open: until then */
+    atomic_int trials;         /* half open: that may still begin */
+    atomic_uint successes;     /* half open */
+    _Atomic uint64_t opened;   /* since the start */
     struct {
-        atomic_ullong epoch; /* number of the slice of time that is counted here */
+        _Atomic uint64_t epoch; /* number of the slice of time that is counted here */
         atomic_uint total, failed;
     } slices[BREAKER_SLICES];
 };
@@ -73,11 +73,11 @@ uint64_t latency_decayed(uint64_t average_us, uint64_t age_us);
 /* ---- adaptive.c ---- */
 struct adaptive {
     atomic_uint limit; /* 0: none yet */
-    atomic_ullong window_ends_us;
+    _Atomic uint64_t window_ends_us;
     atomic_uint samples; /* of this window */
-    atomic_ullong sum_us;
+    _Atomic uint64_t sum_us;
     atomic_uint most_in_flight;
-    atomic_ullong base_us; /* what it takes when it is not busy */
+    _Atomic uint64_t base_us; /* what it takes when it is not busy */
 };
 enum { ADAPTIVE_FLOOR = 8, ADAPTIVE_FIRST = 64, ADAPTIVE_MOST = 100000 };
 /* May one more begin when so many are in flight? */
@@ -97,15 +97,15 @@ struct target {
     uint32_t address_count;
     struct target *next_address; /* all that it ever had, under the lock */
     atomic_uint word; /* an operator's: TARGET_UP, TARGET_DRAINING, TARGET_DOWN; of a named one */
-    atomic_bool is_unhealthy; /* by its checks */
-    uint32_t good, bad;       /* checks in a row; the main thread's */
-    atomic_ullong since_us;   /* it returned, or was new in a reload; 0: was always there */
-    atomic_ullong peak_us, peak_at_us; /* latency.c */
+    atomic_bool is_unhealthy;  /* by its checks */
+    uint32_t good, bad;        /* checks in a row; the main thread's */
+    _Atomic uint64_t since_us; /* it returned, or was new in a reload; 0: was always there */
+    _Atomic uint64_t peak_us, peak_at_us; /* latency.c */
     atomic_uint in_flight, consecutive;
-    atomic_ullong requests, failures;
-    atomic_ullong ejected_until_us; /* 0: not */
-    atomic_ullong failing_until_us; /* would be ejected if it were not among the last; 0: not */
-    atomic_ullong latency_us;       /* moving average; 0: none yet */
+    _Atomic uint64_t requests, failures;
+    _Atomic uint64_t ejected_until_us; /* 0: not */
+    _Atomic uint64_t failing_until_us; /* would be ejected if it were not among the last; 0: not */
+    _Atomic uint64_t latency_us;       /* moving average; 0: none yet */
 };
 struct group { /* an upstream, by name; lives as long as the registry */
     struct str name;
@@ -116,7 +116,7 @@ struct group { /* an upstream, by name; lives as long as the registry */
     atomic_uint in_flight;  /* exchanges */
     atomic_uint retrying;   /* of them in a retry or a hedge, or waiting for one */
     atomic_uint queued;     /* of them waiting for a target */
-    atomic_ullong ejected, hedged, checks_good, checks_bad; /* since the start */
+    _Atomic uint64_t ejected, hedged, checks_good, checks_bad; /* since the start */
     struct breaker breaker;
     struct latency latency;
     struct adaptive adaptive;
