@@ -281,6 +281,7 @@ struct route_config {
         bool soft_invalidation;
         enum key_query query;
         struct str_list query_names, query_ignore, key_headers; /* query_ignore are globs */
+        struct str_list bypass_headers, bypass_cookies;         /* requests with these go past it */
     } cache;
     struct str_list invalidates; /* path globs */
     bool revokes_token;          /* a successful answer here ends the caller's token */

@@ -102,6 +102,13 @@ static const struct field key_fields[] = {
 };
 static const struct section key_section = {SECTION(key_fields, 0)};
 
+static const struct field bypass_fields[] = {
+    FIELD_WITH(token_rule, "headers", kind_texts, R, cache.bypass_headers, "", 0, 0,
+               "header fields"),
+    FIELD_WITH(token_rule, "cookies", kind_texts, R, cache.bypass_cookies, "", 0, 0, "cookies"),
+};
+static const struct section bypass_section = {SECTION(bypass_fields, 0)};
+
 static const struct field route_cache_fields[] = {
     FIELD("ttl", kind_duration, R, cache.ttl_ms, NULL, 0, DAYS(365),
           "lifetime of answers that name none; absent: cache.default_ttl"),
@@ -119,6 +126,8 @@ static const struct field route_cache_fields[] = {
     FIELD("soft_invalidation", kind_bool, R, cache.soft_invalidation, "false", 0, 0,
           "a successful write marks stale what it would drop"),
     FIELD_NESTED("key", key_section, "what makes two requests the same"),
+    FIELD_NESTED("bypass", bypass_section,
+                 "a request that has one of these goes past the cache, and its answer too"),
 };
 
 static void route_cache_finish(struct reader *reader, const struct node *node, void *base)

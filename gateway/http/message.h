@@ -169,6 +169,9 @@ bool http_request_id_is_sane(struct str id);
 /* 00-<32 hex>-<16 hex>-<2 hex>, not all zero (W3C Trace Context). */
 bool http_traceparent_is_valid(struct str value);
 
+/* The value of a cookie, empty where it is; ptr NULL when there is none of the name: cookie.c. */
+struct str http_cookie(const struct http_fields *request, struct str name);
+
 /* ---- what the gateway itself answers: problem.c ---- */
 struct http_problem {
     int status;

@@ -165,6 +165,40 @@ static bool confirm(struct request *r, const struct http_fields *fields)
     return true;
 }
 
+void fetch_start_over(struct request *r)
+{
+    if (r->is_finished) {
+        r->fetch.is_answered = true;
+        fetch_close_flight(r, FLIGHT_RETRY, false);
+        return;
+    }
+    upstream_cancel(&r->fetch.exchange);
+    r->fetch.starts_over = true;
+    request_wake(r);
+    request_release(r); /* the exchange's; the server holds it, too */
+}
+
+/* A 304 whose entity tag is not the stored one's says nothing of what is stored (RFC 9111 §4.3.4):
+ * a replica that is behind, or ahead. */
+static bool is_of_another(const struct cache_entry *entry, const struct http_fields *fields)
+{
+    struct str stored = cache_entry_meta(entry)->validators.etag;
+    struct str told = http_fields_get(fields, HTTP_ETAG);
+
+    return stored.ptr != NULL && told.len > 0 && !http_etag_list_has(told, stored, true);
+}
+
+static void forget_entry(struct request *r)
+{
+    if (r->fetch.is_refresh)
+        cache_entry_let_rest(r->cache.entry, CACHE_REST_ERROR, loop_now_us(r->context->loop));
+    else
+        cache_drop(r->context->shared->cache, r->cache.entry);
+    cache_entry_release(&r->cache.entry);
+    r->cache.validates = false;
+    fetch_start_over(r);
+}
+
 static bool is_error_for_stale(int status)
 {
     return status == 500 || status == 502 || status == 503 || status == 504;
@@ -304,8 +338,14 @@ void fetch_on_head(struct request *r, int status, const struct http_fields *fiel
     if (r->fetch.is_answered)
         return; /* the client was refused meanwhile; the answer is thrown away */
     limit_settle_header(r, fields);
-    if (entry != NULL && status == 304 && r->cache.validates && confirm(r, fields))
-        return;
+    if (entry != NULL && status == 304 && r->cache.validates) {
+        if (is_of_another(entry, fields)) {
+            forget_entry(r);
+            return;
+        }
+        if (confirm(r, fields))
+            return;
+    }
     if (entry != NULL && is_error_for_stale(status) &&
         (r->fetch.is_refresh ||
          lookup_serves_stale(r, cache_entry_meta(entry)->stale_if_error_s))) {

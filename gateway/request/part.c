@@ -135,21 +135,6 @@ static bool join_heads(struct request *r, const struct http_fields *fields,
     return true;
 }
 
-/* Once more, for the whole; or, when the client has left, for nobody. */
-static void start_over(struct request *r)
-{
-    cache_drop(r->context->shared->cache, r->cache.part);
-    if (r->is_finished) {
-        r->fetch.is_answered = true;
-        fetch_close_flight(r, FLIGHT_RETRY, false);
-        return;
-    }
-    upstream_cancel(&r->fetch.exchange);
-    r->fetch.starts_over = true;
-    request_wake(r);
-    request_release(r); /* the exchange's; the server holds it, too */
-}
-
 bool part_on_head(struct request *r, int status, const struct http_fields *fields,
                   const struct http_answer_facts *facts)
 {
@@ -163,7 +148,8 @@ bool part_on_head(struct request *r, int status, const struct http_fields *field
         return false;
     r->cache.fwd_status = status;
     if (status == 416 || !join_heads(r, fields, facts, &joined)) {
-        start_over(r);
+        cache_drop(r->context->shared->cache, r->cache.part);
+        fetch_start_over(r);
         return true;
     }
     meta = cache_entry_meta(r->cache.part);

@@ -323,6 +323,10 @@ void fetch_post_take_place(struct request *r);
 void fetch_pass_on(struct request *r, int status, const struct http_fields *fields,
                    const struct http_answer_facts *facts);
 
+/* What came is of no use: once more, without what made it so; or, when the client has left, for
+ * nobody. From the head's callback. */
+void fetch_start_over(struct request *r);
+
 /* part.c */
 bool part_answers(struct request *r); /* r's entry is a part that holds what it asks for */
 bool part_add_range(struct request *r, struct http_fields *fields);

@@ -261,26 +261,6 @@ static enum client_body body_kind(const struct request *r)
 
 /* ---- for whom ---- */
 
-/* A cookie's value, or nothing (RFC 6265 §4.2.1). */
-static struct str cookie_value(const struct http_fields *fields, struct str name)
-{
-    for (uint32_t i = 0; i < fields->count; i++) {
-        struct str rest = fields->at[i].value;
-
-        if (fields->at[i].id != HTTP_COOKIE)
-            continue;
-        while (rest.len > 0) {
-            size_t end = str_find(rest, ';');
-            struct str pair = str_trim(str_at(rest.ptr, end));
-
-            if (pair.len > name.len && str_starts(pair, name) && pair.ptr[name.len] == '=')
-                return str_from(pair, name.len + 1);
-            rest = str_from(rest, end < rest.len ? end + 1 : rest.len);
-        }
-    }
-    return STR_NONE;
-}
-
 /* Where the header or cookie is missing, the client decides. */
 static struct str hash_key(const struct request *r)
 {
@@ -298,7 +278,7 @@ static struct str hash_key(const struct request *r)
         key = http_fields_find(&r->head.fields, upstream->hash_name);
         break;
     case HASH_COOKIE:
-        key = cookie_value(&r->head.fields, upstream->hash_name);
+        key = http_cookie(&r->head.fields, upstream->hash_name);
         break;
     }
     return key.len > 0 ? key : r->who.caller.id;

@@ -115,6 +115,21 @@ static enum step bypass(struct request *r, const char *why)
     return STEP_NEXT;
 }
 
+/* What the operator sends past the cache; NULL: nothing of it is there. */
+static const char *bypassed_by(const struct request *r)
+{
+    const struct str_list *headers = &r->route->cache.bypass_headers;
+    const struct str_list *cookies = &r->route->cache.bypass_cookies;
+
+    for (uint32_t i = 0; i < headers->count; i++)
+        if (http_fields_find(&r->head.fields, headers->at[i]).ptr != NULL)
+            return "header";
+    for (uint32_t i = 0; i < cookies->count; i++)
+        if (http_cookie(&r->head.fields, cookies->at[i]).ptr != NULL)
+            return "cookie";
+    return NULL;
+}
+
 /* What the client asks of the cache; nothing where the operator ignores it. */
 static void read_wishes(struct request *r)
 {
@@ -251,6 +266,8 @@ enum step stage_lookup(struct request *r)
         return STEP_NEXT; /* cache first: the limit step refuses it */
     if (r->facts.has_body)
         return bypass(r, "body");
+    if (bypassed_by(r) != NULL)
+        return bypass(r, bypassed_by(r));
     if (r->route->cache.per_user == PER_USER_TRUE && r->who.caller.kind == CALLER_IP)
         return bypass(r, "no-user");
     if (!r->cache.is_keyed) {
