@@ -98,8 +98,8 @@ static struct str frame(char *bytes, size_t len)
     char size[H1_FRAME_BYTES];
     size_t head = (size_t)snprintf(size, sizeof(size), "%zx\r\n", len);
 
-    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): bytes, not a string */
     memcpy(bytes - head, size, head);
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): bytes, not a string */
     memcpy(bytes + len, "\r\n", 2);
     return str_at(bytes - head, head + len + 2);
 }
