@@ -4,6 +4,7 @@
 # make unit ROOM=http [SAN=address]            make test PHASES="unit vtc"     make fuzz SECONDS=60
 # make install [DESTDIR=] [PREFIX=]            make clean           make k6      k6 scripts
 # make bench  against its peers                make soak MINUTES=10 make big     1 GiB both ways
+# make chaos SECONDS=10 RATE=500  targets that break in every way, and what clients see of it
 # make conformance  the HTTP cache suite; CACHE_TESTS_DIR names a checkout of the newest
 # SAN=address or SAN=thread builds a second tree under build/SAN.
 SHELL   := /bin/bash
@@ -45,7 +46,7 @@ UNIT_SRC := $(wildcard tests/unit/*/*_test.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 
 .PHONY: all programs run unit objects tidy check layers sizes format-check cppcheck test fuzz format install clean deps k6 k6-types \
-	bench big soak conformance
+	bench big soak chaos conformance
 .SECONDARY:
 all: $(BUILD)/gateway
 programs: $(BUILD)/gateway $(BUILD)/origin
@@ -134,6 +135,10 @@ fuzz: deps-test
 
 k6:
 	@k6/run.sh
+
+# three targets, one of them broken in every way in turn, under load; SECONDS of each, RATE requests a second
+chaos: programs
+	@node tests/chaos.mjs --seconds $(or $(SECONDS),10) --rate $(or $(RATE),500)
 
 bench: deps-bench programs $(BENCHES:tests/bench/%_bench.c=$(BUILD)/bench/%)
 	@for b in $(filter $(BUILD)/bench/%,$^); do $$b || exit 1; done

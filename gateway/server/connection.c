@@ -256,11 +256,12 @@ static void on_due(void *arg)
         header_is_late(c);
         return;
     case PHASE_IDLE:
-        if (!c->has_given_back) {
+        /* of one that was cut the library may have freed the memory already */
+        if (!c->has_given_back && !c->is_cut && !c->is_gone) {
             give_back(c);
             return;
         }
-        if (!c->is_gone)
+        if (!c->is_gone && !c->is_cut)
             request_count_timeout(c->server->context, "idle");
         connection_cut(c);
         return;

@@ -1,8 +1,8 @@
 /* eject.c - a target that fails again and again is left alone for a while.
  *
- * Ejection ends by itself after its time: the target gets requests again, and the count of
- * failures starts anew. At most a share of the targets is ejected at once and never the
- * last one, because an outage of all is no better for trying none.
+ * Ejection ends by itself after its time: the target gets requests again, and while none
+ * has succeeded, one failure is enough to eject it anew. At most a share of the targets is ejected
+ * at once and never the last one, because an outage of all is no better for trying none.
  *
  * Threads: any. The count is an atomic; the decision, which looks at all targets, is made
  * under the registry's lock and is rare. */
@@ -83,7 +83,9 @@ void eject_note_failure(struct upstreams *upstreams, const struct upstream_confi
     pthread_mutex_lock(&upstreams->lock);
     if (!target_is_ejected(target, now_us) && may_eject(config, members, target, now_us)) {
         atomic_store_explicit(&target->ejected_until_us, until_us, memory_order_relaxed);
-        atomic_store_explicit(&target->consecutive, 0, memory_order_relaxed);
+        atomic_store_explicit(&target->consecutive, config->ejection.failures - 1,
+                              memory_order_relaxed);
+        atomic_store_explicit(&target->peak_us, 0, memory_order_relaxed); /* it returns unknown */
         atomic_fetch_add_explicit(&members->group->ejected, 1, memory_order_relaxed);
         log_line(LOG_WARN,
                  "upstream %.*s: target %.*s%s%.*s is ejected for %" PRId64 " ms after %" PRIu32

@@ -14,7 +14,7 @@
 #include <math.h>
 
 enum { HALVE_AT = 2048, STEPS = 8 };
-#define DECAY_US 10e6 /* an average loses 63 % of itself in this time */
+#define DECAY_US 5e6 /* an average loses 63 % of itself in this time */
 
 uint64_t latency_decayed(uint64_t average_us, uint64_t age_us)
 {

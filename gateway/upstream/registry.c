@@ -207,6 +207,7 @@ void target_set_healthy(struct target *target, bool is_healthy, uint64_t now_us)
     if (is_healthy) {
         atomic_store(&target->since_us, now_us);
         atomic_store(&target->consecutive, 0);
+        atomic_store(&target->peak_us, 0);
         atomic_store(&target->failing_until_us, 0);
     }
     atomic_store(&target->is_unhealthy, !is_healthy);

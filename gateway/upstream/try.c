@@ -301,6 +301,8 @@ static void end_as(struct attempt *attempt, enum upstream_kind kind, const char 
     client_cancel(&attempt->current);
     if (has_try && is_targets_fault(attempt, kind))
         note_failure(attempt);
+    else if (has_try && kind == UPSTREAM_OK && attempt->status < 500) /* whole: not before */
+        eject_note_success(attempt->target);
     attempt_drop(attempt);
     if (has_try && exchange->handler->tried != NULL)
         exchange->handler->tried(exchange->arg, exchange->upstream->targets[attempt->origin].url,
@@ -366,8 +368,6 @@ static void on_head(void *arg, int status, const struct http_fields *fields,
     }
     if (status >= 500)
         note_failure(attempt);
-    else
-        eject_note_success(attempt->target);
     take_over(attempt);
     if (status >= 500 || exchange->is_trial)
         exchange_tell_breaker(exchange, status >= 500);

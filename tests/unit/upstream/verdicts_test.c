@@ -215,7 +215,7 @@ static void peaks_stay_a_while(void **state)
     assert_int_equal(latency_peak(1000, 5, 90000), 90000); /* up at once */
     assert_in_range(latency_peak(90000, 100000, 1000), 85000, 90000);
     assert_in_range(latency_peak(90000, 60 * SECOND, 1000), 1000, 1300);
-    assert_in_range(latency_decayed(90000, 10 * SECOND), 33000, 33200);
+    assert_in_range(latency_decayed(90000, 5 * SECOND), 33000, 33200);
 }
 
 int main(void)
