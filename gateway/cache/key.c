@@ -211,6 +211,8 @@ bool cache_key_build(const struct cache *cache, const struct cache_key_parts *pa
     if (!apply_query_rules(parts->route, arena, &query))
         return false;
     target_bytes = target.path.len + (query.ptr != NULL ? 1 + query.len : 0);
+    if (parts->split.len > 0)
+        header_bytes += 9 + parts->split.len;
     text =
         arena_take(arena, PREFIX_BYTES + host.len + target_bytes + parts->user.len + header_bytes);
     if (text == NULL)
@@ -236,6 +238,8 @@ bool cache_key_build(const struct cache *cache, const struct cache_key_parts *pa
     at = put(at, parts->user);
     if (value_count > 0)
         at = put_headers(at, parts->route->cache.key_headers.at, values, value_count);
+    if (parts->split.len > 0) /* as a header without a name */
+        at = put_headers(at, &(struct str){"", 0}, &parts->split, 1);
     key->text = str_at(text, (size_t)(at - text));
     key->hash = hash_sip128(&cache->seed, key->text);
     key->path = arena_copy(arena, parts->path);

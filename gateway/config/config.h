@@ -248,6 +248,18 @@ struct header_edits {
     struct pair_list set, add;
     struct str_list remove;
 };
+struct split_config {
+    struct str name; /* empty */
+    const struct upstream_config *upstream;
+    uint32_t weight;
+};
+enum sticky_kind { STICKY_NONE, STICKY_CLIENT, STICKY_COOKIE };
+/* A service that is asked: "http://host:port/path". */
+struct service_config {
+    struct str url, host, path; /* url empty: none */
+    uint16_t port;
+    bool is_https;
+};
 struct route_config {
     struct str name;
     uint32_t index; /* in config->routes */
@@ -255,7 +267,10 @@ struct route_config {
         struct str path, host;
         struct str_list methods; /* empty: all but CONNECT and TRACE */
     } match;
-    const struct upstream_config *upstream;
+    const struct upstream_config *upstream; /* NULL: split, respond or redirect */
+    struct split_config *split;             /* instead of it: one of these, by weight */
+    uint32_t split_count, split_weight;     /* the weights' sum */
+    enum sticky_kind sticky;
     struct str strip_prefix, rewrite;
     int64_t timeout_ms;      /* -1: the upstream's */
     uint64_t max_body_bytes; /* the server's where the route says nothing */
@@ -296,7 +311,16 @@ struct route_config {
         bool credentials;
         int64_t max_age_ms;
     } cors;
-    struct cidr_list allow, deny;       /* allow empty: everyone */
+    struct cidr_list allow, deny; /* allow empty: everyone */
+    struct {
+        struct service_config service;
+        int64_t timeout_ms;
+        struct str_list forward; /* empty: Authorization and Cookie */
+    } authorize;
+    struct {
+        const struct upstream_config *upstream; /* NULL: off */
+        double share;
+    } mirror;
     bool edits_requests, edits_answers; /* headers (or cors) has something to do */
     struct {
         bool is_on;

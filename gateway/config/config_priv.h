@@ -155,6 +155,9 @@ extern const struct kind kind_hash_on, kind_statuses;
 extern const struct kind kind_reference, kind_per_user, kind_query, kind_scope;
 /* kinds_answer.c */
 extern const struct kind kind_pairs; /* its rule judges the names */
+extern const struct kind kind_service;
+/* kinds_net.c: "http://host[:port]" and the like; false with the reason in `wrong`. Borrows. */
+bool target_parse(struct str text, struct target_config *target, const char **wrong);
 
 extern const struct section root_section, server_section, admin_section, store_section,
     identity_section, tier_section, limits_section, cache_section, upstream_section, route_section,

@@ -93,3 +93,55 @@ const struct kind kind_pairs = {.width = sizeof(struct pair_list),
                                 .from_node = pairs_from_node,
                                 .print = pairs_print,
                                 .schema = pairs_schema};
+
+/* ---- a service that is asked: "http://host[:port]/path" ---- */
+
+static enum read_result service_from_text(struct reader *reader, const struct field *field,
+                                          void *base, struct str text)
+{
+    struct service_config *service = member_of(field, base);
+    struct target_config target;
+    const char *why;
+    size_t scheme = str_starts(text, STR("https://")) ? 8 : 7;
+    size_t slash = scheme + str_find(str_from(text, scheme), '/');
+
+    *service = (struct service_config){.url = STR("")};
+    if (text.len == 0)
+        return READ_OK;
+    if (!reader_keep(reader, text, &service->url))
+        return READ_FAULTED;
+    text = service->url;
+    if (str_starts(text, STR("unix:")))
+        return READ_WRONG;
+    if (!target_parse(str_at(text.ptr, slash < text.len ? slash : text.len), &target, &why)) {
+        reader_fault(reader, "is no service: %s, and a path if it has one", why);
+        return READ_FAULTED;
+    }
+    service->is_https = target.is_https;
+    service->port = target.port;
+    service->path = slash < text.len ? str_from(text, slash) : STR("/");
+    for (size_t i = 0; i < service->path.len; i++)
+        if (service->path.ptr[i] <= ' ' || (unsigned char)service->path.ptr[i] >= 0x7F ||
+            service->path.ptr[i] == '#')
+            return READ_WRONG;
+    return reader_keep(reader, target.host, &service->host) ? READ_OK : READ_FAULTED;
+}
+
+static void service_print(struct printer *printer, const struct field *field, const void *base)
+{
+    buf_add_json(printer->out, ((const struct service_config *)member_in(field, base))->url);
+}
+
+static void service_schema(struct printer *printer, const struct field *field, const void *base)
+{
+    (void)field;
+    (void)base;
+    schema_text(printer, NULL, "^(https?://.*)?$");
+}
+
+const struct kind kind_service = {.width = sizeof(struct service_config),
+                                  .takes_text = true,
+                                  .expected = "a URL such as \"http://127.0.0.1:9000/check\"",
+                                  .from_text = service_from_text,
+                                  .print = service_print,
+                                  .schema = service_schema};

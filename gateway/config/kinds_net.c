@@ -134,8 +134,7 @@ static bool parse_unix(struct str text, struct target_config *target, const char
     return true;
 }
 
-/* "http://host[:port]"; false with the reason in `wrong`. */
-static bool parse_url(struct str text, struct target_config *target, const char **wrong)
+bool target_parse(struct str text, struct target_config *target, const char **wrong)
 {
     struct str rest, host, port;
     uint8_t bytes[16];
@@ -183,7 +182,7 @@ static enum read_result url_from_text(struct reader *reader, const struct field 
         text.len--; /* others put a path behind it */
     if (!reader_keep(reader, text, &target->url))
         return READ_FAULTED;
-    if (parse_url(target->url, target, &why))
+    if (target_parse(target->url, target, &why))
         return reader_keep(reader, target->host, &target->host) ? READ_OK : READ_FAULTED;
     reader_fault(reader, "is no target: %s", why); /* not shown: it may hold credentials */
     return READ_FAULTED;

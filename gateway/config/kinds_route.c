@@ -46,6 +46,10 @@ static enum read_result reference_from_text(struct reader *reader, const struct 
 {
     const struct upstream_config **upstream = member_of(field, base);
 
+    if (text.len == 0 && field->initial != NULL) { /* one that may be missing */
+        *upstream = NULL;
+        return READ_OK;
+    }
     if (!know_upstreams(reader)) {
         reader_fault(reader, "out of memory");
         return READ_FAULTED;
@@ -66,7 +70,7 @@ static void reference_print(struct printer *printer, const struct field *field, 
 {
     const struct upstream_config *const *upstream = member_in(field, base);
 
-    buf_add_json(printer->out, (*upstream)->name);
+    buf_add_json(printer->out, *upstream != NULL ? (*upstream)->name : STR(""));
 }
 
 static void reference_schema(struct printer *printer, const struct field *field, const void *base)

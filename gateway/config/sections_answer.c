@@ -175,12 +175,66 @@ static bool cors_is_set(const void *base)
 const struct section cors_section = {SECTION(cors_fields, 0), .finish = cors_finish,
                                      .is_set = cors_is_set};
 
+/* ---- split, authorize, mirror ---- */
+
+static const struct field split_fields[] = {
+    {.name = "upstream",
+     .kind = &kind_reference,
+     .is_required = true,
+     .offset = offsetof(struct split_config, upstream),
+     .width = sizeof(void *),
+     .about = "a name of upstreams"},
+    FIELD("weight", kind_count, struct split_config, weight, "1", 0, 1000000,
+          "share of the requests, against the others"),
+};
+static const struct section split_section = {SECTION(split_fields, sizeof(struct split_config))};
+const struct collection split_list = {.section = &split_section,
+                                      .count_offset = offsetof(R, split_count),
+                                      .name_offset = offsetof(struct split_config, name)};
+
+static const struct field authorize_fields[] = {
+    FIELD("url", kind_service, R, authorize.service, "", 0, 0,
+          "asked with GET before the request goes on: 2xx lets it, 401 and 403 are the answer"),
+    FIELD("timeout", kind_duration, R, authorize.timeout_ms, "500ms", 1, MINUTES(1),
+          "later, or any other answer: 503"),
+    FIELD_WITH(cors_token_rule, "forward", kind_texts, R, authorize.forward, "", 0, 0,
+               "header fields that it is told; empty: Authorization and Cookie"),
+};
+
+static bool authorize_is_set(const void *base)
+{
+    return ((const R *)base)->authorize.service.url.len > 0;
+}
+
+const struct section authorize_section = {SECTION(authorize_fields, 0), .is_set = authorize_is_set};
+
+static const struct field mirror_fields[] = {
+    FIELD("upstream", kind_reference, R, mirror.upstream, "", 0, 0,
+          "gets copies of requests; what it answers is thrown away"),
+    FIELD("share", kind_share, R, mirror.share, "0", 0, 1,
+          "of the requests that go upstream; bodies over 64KiB are not copied"),
+};
+
+static bool mirror_is_set(const void *base)
+{
+    return ((const R *)base)->mirror.upstream != NULL;
+}
+
+const struct section mirror_section = {SECTION(mirror_fields, 0), .is_set = mirror_is_set};
+
 /* ---- instead of an upstream ---- */
+
+static bool is_short_text(struct str text)
+{
+    return text.len <= 16384;
+}
+
+static const struct text_rule body_rule = {"text of at most 16 KiB", is_short_text};
 
 static const struct field respond_fields[] = {
     FIELD("status", kind_count, R, respond.status, "200", 200, 599, "of the answer"),
-    FIELD("body", kind_lines, R, respond.body, "", 0, 0,
-          "text; {host}, {uri} and the path's {name} are filled in"),
+    FIELD_WITH(body_rule, "body", kind_lines, R, respond.body, "", 0, 0,
+               "text; {host}, {uri} and the path's {name} are filled in"),
     FIELD_WITH(own_name_rule, "headers", kind_pairs, R, respond.headers, NULL, 0, 0,
                "of the answer; Content-Type is text/plain where none is given"),
 };

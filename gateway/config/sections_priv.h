@@ -9,7 +9,9 @@ extern const struct window_rule window_second, window_minute, window_hour, windo
 extern const struct text_rule path_rule; /* starts with a slash */
 /* sections_answer.c: of a route */
 bool edits_are_set(const struct header_edits *edits);
-extern const struct section headers_section, cors_section, respond_section, redirect_section;
+extern const struct section headers_section, cors_section, respond_section, redirect_section,
+    authorize_section, mirror_section;
+extern const struct collection split_list;
 
 #define MAX_REQUESTS INT64_C(1000000000000)
 /* The burst comes after the bucket whose capacity it is. */

@@ -148,12 +148,17 @@ static const struct section route_cache_section = {
     SECTION(route_cache_fields, 0), .finish = route_cache_finish, .is_set = route_cache_is_set};
 
 static const struct words revocations = {{"", "authorization"}};
+static const struct words stickies = {{"none", "client", "cookie"}};
 static const struct words auths = {{"none", "identity", "off"}};
 static const struct field route_fields[] = {
     FIELD_WITH(name_rule, "name", kind_text, R, name, NULL, 0, 0,
                "in metrics, logs and scopes; absent: its host, path and methods"),
     FIELD_NESTED("match", match_section, "which requests"),
     FIELD("upstream", kind_reference, R, upstream, NULL, 0, 0, "who answers: a name of upstreams"),
+    FIELD_WITH(split_list, "split", kind_list, R, split, NULL, 0, 0,
+               "instead of upstream: several, each with its share"),
+    FIELD_WITH(stickies, "sticky", kind_choice, R, sticky, "none", 0, 0,
+               "who keeps the upstream of a split: a client, or whoever brings its cookie"),
     FIELD_WITH(path_or_empty_rule, "strip_prefix", kind_text, R, strip_prefix, NULL, 0, 0,
                "taken off the path that is sent"),
     FIELD_WITH(path_or_empty_rule, "rewrite", kind_text, R, rewrite, NULL, 0, 0,
@@ -182,6 +187,8 @@ static const struct field route_fields[] = {
     FIELD("allow", kind_cidrs, R, allow, "", 0, 0,
           "addresses that may; empty: all; others get 403"),
     FIELD("deny", kind_cidrs, R, deny, "", 0, 0, "addresses that may not, whatever allow says"),
+    FIELD_NESTED("authorize", authorize_section, "a service that decides about each request"),
+    FIELD_NESTED("mirror", mirror_section, "a second upstream that gets a copy"),
     FIELD_NESTED("respond", respond_section, "an answer of its own, instead of an upstream"),
     FIELD_NESTED("redirect", redirect_section, "another place, instead of an upstream"),
 };
@@ -204,11 +211,13 @@ static struct str made_up_name(struct arena *arena, const struct route_config *r
 /* One of them answers. */
 static void check_answerers(struct reader *reader, const struct node *node)
 {
-    static const char *const names[] = {"upstream", "respond", "redirect"};
+    static const char *const names[] = {"upstream", "split", "respond", "redirect"};
     const char *first = NULL;
 
     for (size_t i = 0; i < COUNT_OF(names); i++) {
-        if (node_child(node, str_of(names[i])) == NULL)
+        const struct node *child = node_child(node, str_of(names[i]));
+
+        if (child == NULL || (child->kind == NODE_LIST && child->count == 0))
             continue;
         if (first != NULL)
             reader_fault_in(reader, node, names[i], "stands beside %s, expected one of them",
@@ -216,8 +225,17 @@ static void check_answerers(struct reader *reader, const struct node *node)
         first = names[i];
     }
     if (first == NULL)
-        reader_fault_in(reader, node, "upstream",
-                        "is missing, expected the name of an upstream (or respond or redirect)");
+        reader_fault_in(
+            reader, node, "upstream",
+            "is missing, expected the name of an upstream (or split, respond or redirect)");
+}
+
+static void sum_weights(struct reader *reader, const struct node *node, struct route_config *route)
+{
+    for (uint32_t i = 0; i < route->split_count; i++)
+        route->split_weight += route->split[i].weight;
+    if (route->split_count > 0 && route->split_weight == 0)
+        reader_fault_in(reader, node, "split", "has no weight at all, expected one above 0");
 }
 
 static void route_finish(struct reader *reader, const struct node *node, void *base)
@@ -233,7 +251,9 @@ static void route_finish(struct reader *reader, const struct node *node, void *b
                         "is missing, expected an object such as { \"path\": \"/products/*\" }");
     check_answerers(reader, node);
     route->edits_requests = edits_are_set(&route->headers.request);
-    route->edits_answers = edits_are_set(&route->headers.response) || route->cors.origins.count > 0;
+    route->edits_answers = edits_are_set(&route->headers.response) ||
+                           route->cors.origins.count > 0 || route->sticky == STICKY_COOKIE;
+    sum_weights(reader, node, route);
 }
 
 const struct section route_section = {SECTION(route_fields, sizeof(struct route_config)),

@@ -63,6 +63,7 @@ enum metric_id {
     M_STORE_QUEUE,          /* backpressure_store_queue_size gauge */
     M_LOOP_LAG,             /* backpressure_event_loop_lag_seconds{worker} gauge */
     M_LOOP_UTILIZATION,     /* backpressure_loop_utilization{worker} gauge */
+    M_MIRROR_REQUESTS,      /* mirror_requests_total{route,outcome} */
     M_SLOW_REQUESTS,        /* slow_requests_total{route} */
     M_TIMEOUTS,             /* timeouts_total{kind} */
     M_SHED,                 /* shed_total{cause} */

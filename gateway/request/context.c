@@ -97,7 +97,13 @@ static void cells_free(struct route_cells *cells, uint32_t tiers)
     free(cells->policies);
 }
 
-static void crules_release(struct context_rules **crules)
+struct context_rules *context_rules_hold(struct context_rules *crules)
+{
+    crules->references++;
+    return crules;
+}
+
+void context_rules_release(struct context_rules **crules)
 {
     struct context_rules *old = *crules;
 
@@ -126,7 +132,8 @@ void request_context_free(struct request_context **context)
         arena_free(&spare->arena);
         free(spare);
     }
-    crules_release(&old->now);
+    mirrors_end(old);
+    context_rules_release(&old->now);
     identify_memory_free(&old->memory);
     buf_free(&old->line);
     buf_free(&old->text);
@@ -156,7 +163,7 @@ void request_context_use(struct request_context *context, struct request_rules *
     for (uint32_t i = 0; i < config->route_count; i++)
         cells_init(context, &crules->routes[i], config->routes[i].name);
     cells_init(context, &crules->routes[config->route_count], STR("none"));
-    crules_release(&context->now);
+    context_rules_release(&context->now);
     context->now = crules;
 }
 
@@ -181,6 +188,7 @@ void request_context_abort(struct request_context *context)
     warm_abort(context);
     while (context->orphans != NULL)
         fetch_drop(context->orphans, FLIGHT_RETRY);
+    mirrors_end(context);
 }
 
 struct route_cells *context_cells(struct context_rules *crules, const struct route_config *route)
@@ -277,7 +285,7 @@ void request_release(struct request *r)
     buf_free(&r->system.text);
     if (r->fetch.is_refresh)
         context->refreshing--;
-    crules_release(&r->crules);
+    context_rules_release(&r->crules);
     if (r->is_finished)
         context->live--;
     if (context->spare_count >= REQUEST_SPARES) {

@@ -399,7 +399,7 @@ void fetch_on_failure(struct request *r)
     message =
         arena_printf(r->arena, "%s \"%.*s\" %s.",
                      r->fetch.kind == UPSTREAM_NO_TARGET ? "No target of upstream" : "Upstream",
-                     STR_ARG(r->route->upstream->name), what_happened(r->fetch.kind));
+                     STR_ARG(r->upstream->name), what_happened(r->fetch.kind));
     (void)reply_problem(r, status, upstream_kind_name(r->fetch.kind), message.ptr, STR_NONE);
     if (status == 503)
         (void)reply_field(r, HTTP_RETRY_AFTER,

@@ -135,7 +135,7 @@ void line_write(struct request *r, const struct request_end *end)
     if (r->is_known)
         put_text(line, r, LINE_TIER, r->who.caller.tier->name);
     if (r->fetch.is_on) {
-        put_text(line, r, LINE_UPSTREAM, r->route->upstream->name);
+        put_text(line, r, LINE_UPSTREAM, r->upstream->name);
         put_text(line, r, LINE_TARGET, r->fetch.target_name);
         put_number(line, r, LINE_ATTEMPTS, r->fetch.attempts);
     }

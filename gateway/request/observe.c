@@ -117,8 +117,8 @@ void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in,
     cell_add(r->cells->bytes, bytes_out);
     if (r->fetch.is_on && r->fetch.first_byte_us > 0) {
         if (r->cells->upstream_duration == NULL)
-            r->cells->upstream_duration = metrics_series(r->context->sheet, M_UPSTREAM_DURATION, 1,
-                                                         &r->route->upstream->name);
+            r->cells->upstream_duration =
+                metrics_series(r->context->sheet, M_UPSTREAM_DURATION, 1, &r->upstream->name);
         cell_observe(r->cells->upstream_duration, (double)r->fetch.first_byte_us / 1e6);
     }
     if (duration_us >= (uint64_t)r->config->log.slow_ms * 1000)

@@ -116,7 +116,7 @@ static void put_request(struct request_record *record, struct request *r)
     record->method = put(record, r->head.method);
     record->route = put(record, r->cells->name);
     record->user = put(record, r->cache.is_keyed ? r->cache.key.user : STR_NONE);
-    record->upstream = put(record, r->fetch.is_on ? r->route->upstream->name : STR_NONE);
+    record->upstream = put(record, r->fetch.is_on ? r->upstream->name : STR_NONE);
     record->target = put(record, r->fetch.is_on ? r->fetch.target_name : STR_NONE);
     put_windows(record, r);
     record->host = put(record, r->facts.host);

@@ -57,6 +57,7 @@ static struct request *new_refresh(const struct request *of, struct flight **lea
     r->context->refreshing++;
     r->fetch.is_refresh = true;
     r->route = of->route;
+    r->upstream = of->upstream;
     r->cells = of->cells;
     r->cache.status = CACHE_EXPIRED;
     r->cache.fwd = "stale";

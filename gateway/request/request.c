@@ -266,6 +266,8 @@ void request_finish(struct request **request, enum request_outcome outcome, uint
         fill_detach(&r->system.stream);
     fill_detach(&r->reader);
     coding_end(r);
+    authorize_cancel(r);
+    mirror_drop(&r->mirror);
     fetch_client_left(r);
     request_release(r);
 }

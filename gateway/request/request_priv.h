@@ -73,6 +73,8 @@ struct request_context {
     bool is_aborting;         /* no fetch may go on for others any more */
     struct buf line;          /* of the access log, reused */
     struct buf text;          /* one part of an answer while it is written, reused */
+    struct mirror *mirrors;   /* copies of requests */
+    uint32_t mirror_count;
     struct cell *in_flight, *collapsed, *decision;
     uint64_t next_slow_line_us;
     struct ring *recent, *notable; /* decision records; owned by shared->records; NULL: none */
@@ -188,6 +190,10 @@ struct request {
     const struct walk *walk;
 
     const struct route_config *route;
+    const struct upstream_config *upstream; /* the route's, or one of its split's; NULL: none */
+    struct str split_cookie;                /* to be set; empty: none */
+    struct authorize *authorize;            /* NULL: nobody has been asked */
+    struct mirror *mirror;                  /* gathers the body; NULL: none, or under way */
     struct route_cells *cells;
     struct identify_answer who;
     bool is_known, is_limited;
@@ -227,8 +233,8 @@ struct walk {
     stage_fn *const *stages;
 };
 extern const struct walk walk_limit_first, walk_cache_first, walk_system, walk_warm;
-stage_fn stage_system, stage_route, stage_identify, stage_limit, stage_answer, stage_lookup,
-    stage_fetch;
+stage_fn stage_system, stage_route, stage_identify, stage_limit, stage_authorize, stage_answer,
+    stage_lookup, stage_fetch;
 enum request_next walk_on(struct request *r);
 
 /* stage_limit.c */
@@ -246,6 +252,8 @@ enum step refuse_credential(struct request *r);
 enum step refuse_identity(struct request *r);
 
 /* context.c */
+struct context_rules *context_rules_hold(struct context_rules *crules);
+void context_rules_release(struct context_rules **crules);
 struct route_cells *context_cells(struct context_rules *crules, const struct route_config *route);
 /* A request without a client, under the other's snapshot; ended by its last release. */
 struct request *request_new_without_client(const struct request *other) MUST_USE;
@@ -288,6 +296,20 @@ void coding_end(struct request *r); /* fine without one */
 
 /* stage_route.c: allow and deny, once who is asked is known */
 bool route_address_may(const struct request *r);
+
+/* stage_authorize.c */
+void authorize_cancel(struct request *r); /* fine without one */
+
+/* split.c: sets r->upstream. False: out of memory. */
+bool split_choose(struct request *r);
+
+/* mirror.c */
+/* A copy of what goes upstream, by the route's share; with a body it is sent when that is whole. */
+void mirror_request(struct request *r, const struct http_fields *fields,
+                    const struct upstream_request *request);
+void mirror_body(struct request *r, struct str bytes); /* for r->mirror: what was just sent */
+void mirror_drop(struct mirror **mirror);              /* NULL is fine */
+void mirrors_end(struct request_context *context);
 
 /* route_fields.c: what the route's headers and cors make of fields. False: out of memory. */
 bool route_request_fields(const struct request *r, struct http_fields *fields);

@@ -83,6 +83,8 @@ static bool add_cors(struct request *r)
 
 bool route_answer_fields(struct request *r)
 {
+    if (r->split_cookie.len > 0 && !reply_field(r, HTTP_SET_COOKIE, r->split_cookie))
+        return false;
     return (r->route->cors.origins.count == 0 || add_cors(r)) &&
            edit(&r->out, &r->route->headers.response);
 }

@@ -3,12 +3,18 @@
  * Who asks is known and limited like anybody else. Worker's thread. */
 #include "request/request_priv.h"
 
+enum { FILLED_MOST = 128 * 1024 };
+
 static struct str fill(struct request *r, struct str text)
 {
     struct route_place place = {.host = r->facts.host, .uri = r->facts.origin_form};
-    struct buf *draft = reply_draft(r);
+    struct buf draft = buf_new(FILLED_MOST);
+    struct str filled = route_fill(&r->match, text, place, &draft)
+                            ? arena_copy(r->arena, buf_str(&draft))
+                            : STR_NONE;
 
-    return route_fill(&r->match, text, place, draft) ? reply_keep(r) : STR_NONE;
+    buf_free(&draft);
+    return filled;
 }
 
 static enum step redirect(struct request *r)

@@ -31,6 +31,8 @@ static ptrdiff_t on_read(void *arg, char *to, size_t room)
     memcpy(to + first, body->bytes, taken - first);
     body->start = (body->start + taken) % REQUEST_BODY_ROOM;
     body->len -= taken;
+    if (r->mirror != NULL)
+        mirror_body(r, str_at(to, taken));
     if (body->writer_waits) {
         body->writer_waits = false;
         request_wake(r);
@@ -127,7 +129,7 @@ static void count_shed(struct request *r)
 
 static void count_end(struct request *r)
 {
-    struct str upstream = r->route->upstream->name;
+    struct str upstream = r->upstream->name;
     struct str values[] = {upstream, str_of(upstream_kind_name(r->fetch.kind))};
 
     if (r->fetch.kind == UPSTREAM_OK)
@@ -168,7 +170,7 @@ static void on_tried(void *arg, struct str target, enum upstream_kind kind, int 
                      bool will_retry)
 {
     struct request *r = arg;
-    struct str upstream = r->route->upstream->name;
+    struct str upstream = r->upstream->name;
     struct str outcome = kind != UPSTREAM_OK ? STR("error")
                          : status >= 500     ? STR("5xx")
                                              : STR("ok");
@@ -264,7 +266,7 @@ static enum client_body body_kind(const struct request *r)
 /* Where the header or cookie is missing, the client decides. */
 static struct str hash_key(const struct request *r)
 {
-    const struct upstream_config *upstream = r->route->upstream;
+    const struct upstream_config *upstream = r->upstream;
     struct str key = STR_NONE;
 
     if (upstream->balance != BALANCE_HASH)
@@ -305,7 +307,7 @@ static double share_of_limit(const struct request *r)
     const struct tier_config *tier = r->who.caller.tier;
     uint32_t below = 0;
 
-    if (!r->route->upstream->adaptive)
+    if (!r->upstream->adaptive)
         return 1;
     if (r->route->is_critical)
         return CRITICAL;
@@ -319,7 +321,7 @@ static double share_of_limit(const struct request *r)
 
 bool fetch_start(struct request *r)
 {
-    const struct upstream_config *upstream = r->route->upstream;
+    const struct upstream_config *upstream = r->upstream;
     struct http_fields fields;
     struct upstream_request request;
 
@@ -350,6 +352,8 @@ bool fetch_start(struct request *r)
         return false;
     }
     r->fetch.is_on = true;
+    if (r->route->mirror.upstream != NULL)
+        mirror_request(r, &fields, &request);
     return true;
 }
 

@@ -100,6 +100,7 @@ bool lookup_build_key(const struct request *r, struct cache_key *key)
         .target = r->upstream_target,
         .path = r->path,
         .user = per_user ? r->who.caller.name : STR_NONE,
+        .split = r->route->split_count > 0 && r->upstream != NULL ? r->upstream->name : STR_NONE,
         .route = r->route,
         .request = &r->head.fields,
     };
@@ -259,6 +260,8 @@ enum step stage_lookup(struct request *r)
 {
     bool is_get = str_eq(r->head.method, STR("GET"));
 
+    if (r->upstream == NULL && r->route->split_count > 0 && !split_choose(r))
+        return reply_out_of_memory(r);
     if (r->asks_tunnel || !r->route->cache.is_on || !r->config->cache.enabled ||
         (!is_get && !str_eq(r->head.method, STR("HEAD"))))
         return STEP_NEXT;

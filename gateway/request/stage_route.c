@@ -38,6 +38,7 @@ enum step stage_route(struct request *r)
         break;
     }
     r->route = r->match.route;
+    r->upstream = r->route->upstream;
     r->cells = context_cells(r->crules, r->route);
     r->asks_tunnel = tunnel_is_asked(r);
     if (http_path_hides_dots(r->path) ||

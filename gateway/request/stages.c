@@ -9,10 +9,12 @@
  * Warming has no caller. The admin listener's requests know one step. Worker's thread. */
 #include "request/request_priv.h"
 
-static stage_fn *const limit_first[] = {stage_system, stage_route,  stage_identify, stage_limit,
-                                        stage_answer, stage_lookup, stage_fetch,    NULL};
-static stage_fn *const cache_first[] = {stage_system, stage_route,  stage_identify, stage_lookup,
-                                        stage_limit,  stage_answer, stage_fetch,    NULL};
+static stage_fn *const limit_first[] = {stage_system, stage_route,     stage_identify,
+                                        stage_limit,  stage_authorize, stage_answer,
+                                        stage_lookup, stage_fetch,     NULL};
+static stage_fn *const cache_first[] = {stage_system,    stage_route,  stage_identify,
+                                        stage_authorize, stage_lookup, stage_limit,
+                                        stage_answer,    stage_fetch,  NULL};
 static stage_fn *const nobodys[] = {stage_route, stage_answer, stage_lookup, stage_fetch, NULL};
 static stage_fn *const system_only[] = {stage_system, NULL};
 

@@ -108,6 +108,11 @@ struct upstream_pool *upstream_pool_new(struct loop *loop, struct upstreams *ups
     return pool;
 }
 
+struct client *upstream_pool_client(const struct upstream_pool *pool)
+{
+    return pool->client;
+}
+
 struct client_counts upstream_pool_counts(const struct upstream_pool *pool)
 {
     return client_counts(pool->client);

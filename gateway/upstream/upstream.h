@@ -83,6 +83,8 @@ struct upstream_pool *upstream_pool_new(struct loop *loop, struct upstreams *ups
                                         const struct client_options *options,
                                         struct fail *why) MUST_USE;
 void upstream_pool_free(struct upstream_pool **pool);
+/* The worker's client, for exchanges with services that are no upstream's. */
+struct client *upstream_pool_client(const struct upstream_pool *pool);
 struct client_counts upstream_pool_counts(const struct upstream_pool *pool);
 
 struct upstream_request {

@@ -230,6 +230,8 @@ void worker_free(struct worker **worker)
     if (old->loop != NULL)
         deadline_clear(old->loop, &old->tick);
     server_free(&old->server);
+    if (old->context != NULL)
+        request_context_abort(old->context); /* what goes on without a client needs the pool */
     upstream_pool_free(&old->pool);
     request_context_free(&old->context);
     loop_free(&old->loop);

@@ -222,8 +222,8 @@ static const struct {
     {"route without anything", "{" UP ", \"routes\": [{}]}",
      "f:1:70: routes[0].match: is missing, expected an object such as { \"path\": \"/products/*\" "
      "}\n"
-     "f:1:70: routes[0].upstream: is missing, expected the name of an upstream (or respond or "
-     "redirect)"},
+     "f:1:70: routes[0].upstream: is missing, expected the name of an upstream (or split, respond "
+     "or redirect)"},
     {"upstream missing",
      "{" UP ", \"routes\": [{\"match\": {\"path\": \"/\"}, \"upstream\": \"b\"}]}",
      "f:1:107: routes[0].upstream: is \"b\", which is not in upstreams, expected perhaps \"a\""},
