@@ -293,9 +293,12 @@ struct cache_item {
     struct str tags; /* JSON array text; arena */
     int status;
     struct str route;
+    struct cache_meta meta; /* numbers and words; of the body the length alone, no fields */
+    bool is_soft_purged;
 };
 /* Up to `limit` entries whose path fits the glob, after `cursor` (0: from the start); *next is 0 at
- * the end. Stable while nothing changes. */
+ * the end, and a page may be short before it. What is stored from the first page to the last is
+ * listed, some of it twice when the cache grows meanwhile. */
 uint32_t cache_list(struct cache *cache, struct str glob, struct str host, uint64_t now_us,
                     uint64_t cursor, uint32_t limit, struct arena *arena, struct cache_item *items,
                     uint64_t *next);

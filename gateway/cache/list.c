@@ -1,8 +1,8 @@
 /* list.c - what is in the cache, page by page, for operators.
  *
- * A cursor is a place in the tables (shard, bucket, entry of the bucket), so a page
- * costs what it shows and nothing is kept between pages; while entries come and go a
- * page may miss or repeat one. Admin's thread; locks are held for one bucket. */
+ * A cursor is a place in the tables, so a page costs what it shows and nothing is kept
+ * between pages. What is there from the first page to the last is listed, whatever comes
+ * and goes meanwhile. Admin's thread; locks are held for one bucket. */
 #include "cache/cache_priv.h"
 
 enum { MOST_VARIANT_BYTES = 200 };
@@ -65,6 +65,8 @@ static bool write_item(const struct cache_entry *entry, uint64_t now_us, struct 
                        struct cache_item *item)
 {
     *item = (struct cache_item){
+        .meta = entry->meta,
+        .is_soft_purged = cache_entry_is_soft_purged(entry),
         .key = entry_label(entry, arena),
         .ttl_s = cache_entry_ttl_s(entry, now_us),
         .age_s = cache_entry_age_s(entry, now_us),
@@ -74,40 +76,111 @@ static bool write_item(const struct cache_entry *entry, uint64_t now_us, struct 
         .status = entry->meta.status,
         .route = STR(""),
     };
+    item->meta.fields = (struct http_fields){NULL, 0, 0, NULL}; /* the entry may go */
+    item->meta.body.ptr = NULL;
+    item->meta.validators.etag = STR_NONE;
     if (entry->route != NULL)
         item->route = arena_copy(arena, str_at(entry->route->name, entry->route->name_len));
     return item->key.ptr != NULL && item->tags.ptr != NULL && item->route.ptr != NULL;
 }
 
+/* A place in the tables. Buckets are visited by their bits reversed: when a table doubles, the two
+ * that a bucket becomes follow each other where it was, so a page that comes later misses nothing
+ * and repeats one bucket at most. */
+enum { PLACE_BITS = 24, INDEX_BITS = 28, ROOM_BITS = 5 };
+
 struct page {
     struct cache *cache;
     struct str glob, host;
-    uint64_t now_us, shard, bucket, index; /* the next place to look at */
+    uint64_t now_us, shard, place, index; /* the next place to look at; index: in a long bucket */
+    uint64_t room_bits;                   /* of the table that index is of */
     struct arena *arena;
     struct cache_item *items;
     uint32_t count, limit;
     bool is_full;
 };
 
+static uint32_t bucket_of_place(uint64_t place)
+{
+    uint32_t bucket = 0;
+
+    for (int i = 0; i < PLACE_BITS; i++)
+        bucket |= (uint32_t)(place >> i & 1) << (PLACE_BITS - 1 - i);
+    return bucket;
+}
+
+static bool is_listed(const struct page *page, struct cache_entry *entry)
+{
+    return (page->host.len == 0 || str_ieq(page->host, entry->host)) &&
+           glob_fits(page->glob, entry) && ban_check(page->cache, entry) != BAN_HARD;
+}
+
+/* A bucket is listed whole or left to the next page, unless it is longer than any page. */
+static bool fits(const struct page *page, struct cache_entry *entry)
+{
+    uint32_t count = 0, room = page->limit - page->count;
+
+    if (page->count == 0)
+        return true;
+    for (; entry != NULL && count <= room; entry = entry->url_next)
+        count += is_listed(page, entry);
+    return count <= room;
+}
+
 /* Shard lock. From page->index on. */
 static void list_bucket(struct page *page, const struct shard *shard)
 {
-    struct cache_entry *entry = shard->urls[page->bucket];
+    struct cache_entry *entry = shard->urls[bucket_of_place(page->place)];
 
-    for (uint64_t i = 0; entry != NULL; entry = entry->url_next, i++) {
-        if (i < page->index || (page->host.len > 0 && !str_ieq(page->host, entry->host)) ||
-            !glob_fits(page->glob, entry) || ban_check(page->cache, entry) == BAN_HARD)
+    page->is_full = !fits(page, entry);
+    for (uint64_t i = 0; entry != NULL && !page->is_full; entry = entry->url_next, i++) {
+        if (i < page->index || !is_listed(page, entry))
             continue;
         page->is_full = page->count == page->limit ||
                         !write_item(entry, page->now_us, page->arena, &page->items[page->count]);
-        if (page->is_full) {
+        if (page->is_full)
             page->index = i;
-            return;
-        }
-        page->count++;
+        else
+            page->count++;
     }
+    if (page->is_full)
+        return;
     page->index = 0;
-    page->bucket++;
+    page->place += (UINT64_C(1) << PLACE_BITS) / shard->buckets;
+}
+
+/* Shard lock. False: the shard is through. */
+static bool list_some(struct page *page, const struct shard *shard)
+{
+    uint64_t bits = 0;
+
+    if (shard->buckets == 0 || page->place >= UINT64_C(1) << PLACE_BITS)
+        return false;
+    while (UINT32_C(1) << bits < shard->buckets)
+        bits++;
+    if (bits != page->room_bits)
+        page->index = 0; /* it grew meanwhile: this bucket once more */
+    page->room_bits = bits;
+    list_bucket(page, shard);
+    return true;
+}
+
+static void list_shards(struct page *page)
+{
+    for (;;) {
+        struct shard *shard = &page->cache->shards[page->shard];
+        bool is_more = true;
+
+        while (is_more && !page->is_full) {
+            pthread_mutex_lock(&shard->lock);
+            is_more = list_some(page, shard);
+            pthread_mutex_unlock(&shard->lock);
+        }
+        if (page->is_full || page->shard == SHARDS - 1)
+            return;
+        page->shard++;
+        page->place = page->index = page->room_bits = 0;
+    }
 }
 
 uint32_t cache_list(struct cache *cache, struct str glob, struct str host, uint64_t now_us,
@@ -118,30 +191,21 @@ uint32_t cache_list(struct cache *cache, struct str glob, struct str host, uint6
                         .glob = glob_spread(glob, arena),
                         .host = host,
                         .now_us = now_us,
-                        .shard = cursor >> 56,
-                        .bucket = cursor >> 24 & 0xffffffff,
-                        .index = cursor & 0xffffff,
+                        .shard = cursor >> (INDEX_BITS + PLACE_BITS + ROOM_BITS),
+                        .room_bits = cursor >> (INDEX_BITS + PLACE_BITS) & ((1 << ROOM_BITS) - 1),
+                        .place = cursor >> INDEX_BITS & ((1 << PLACE_BITS) - 1),
+                        .index = cursor & ((1 << INDEX_BITS) - 1),
                         .arena = arena,
                         .items = items,
                         .limit = limit};
 
     *next = 0;
-    if (page.glob.ptr == NULL)
+    if (page.glob.ptr == NULL || page.shard >= SHARDS)
         return 0;
-    for (; page.shard < SHARDS && !page.is_full; page.shard += page.is_full ? 0 : 1) {
-        struct shard *shard = &cache->shards[page.shard];
-
-        for (bool is_more = true; is_more && !page.is_full;) {
-            pthread_mutex_lock(&shard->lock);
-            is_more = page.bucket < shard->buckets;
-            if (is_more)
-                list_bucket(&page, shard);
-            pthread_mutex_unlock(&shard->lock);
-        }
-        if (!page.is_full)
-            page.bucket = page.index = 0;
-    }
+    list_shards(&page);
     if (page.is_full)
-        *next = page.shard << 56 | page.bucket << 24 | page.index;
+        *next = ((page.shard << ROOM_BITS | page.room_bits) << PLACE_BITS | page.place)
+                    << INDEX_BITS |
+                (page.index & ((1 << INDEX_BITS) - 1));
     return page.count;
 }

@@ -164,7 +164,7 @@ static void variants_and_users_are_listed(void **state)
 
         explained += cJSON_IsObject(member(variant, "stored"));
     }
-    assert_int_equal(explained, 2);
+    assert_int_equal(explained, 3);
     cJSON_Delete(json);
     world_free(world);
 }

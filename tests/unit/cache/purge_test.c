@@ -311,7 +311,6 @@ static void the_list_goes_page_by_page(void **state)
 
         seen += count;
         pages++;
-        assert_true(count == 7 || cursor == 0);
         for (uint32_t i = 0; i < count; i++) {
             assert_true(str_starts(items[i].key, STR("example.com/l/")));
             assert_true(str_ends(items[i].key, STR(" [u]")));
@@ -320,7 +319,46 @@ static void the_list_goes_page_by_page(void **state)
         }
     } while (cursor != 0);
     assert_int_equal(seen, 50);
-    assert_int_equal(pages, 8);
+    assert_true(pages >= 8);
+    world_free(&world);
+}
+
+/* The tables double several times between pages, and some entries leave. */
+static void the_list_misses_nobody_who_stays(void **state)
+{
+    struct world world = world_new(1 << 26, 1 << 20);
+    struct cache_item items[5];
+    bool seen[300] = {false};
+    uint64_t cursor = 0;
+    uint32_t more = 0, left = 0;
+    char target[24];
+
+    (void)state;
+    for (uint32_t i = 0; i < COUNT_OF(seen); i++) {
+        snprintf(target, sizeof(target), "/stays/%u", i);
+        assert_true(store(&world, &(struct answer){.target = target}));
+        snprintf(target, sizeof(target), "/leaves/%u", i);
+        assert_true(store(&world, &(struct answer){.target = target}));
+    }
+    do {
+        uint32_t count = cache_list(world.cache, STR("*"), STR_NONE, START_US, cursor, 5,
+                                    world.arena, items, &cursor);
+
+        assert_true(count > 0 || cursor == 0);
+        for (uint32_t i = 0; i < count; i++)
+            if (str_has(items[i].key, STR("/stays/")))
+                seen[strtol(items[i].key.ptr + sizeof("example.com/stays/") - 1, NULL, 10)] = true;
+        for (int i = 0; i < 30 && more < 6000; i++, more++) {
+            snprintf(target, sizeof(target), "/more/%u", more);
+            assert_true(store(&world, &(struct answer){.target = target}));
+        }
+        snprintf(target, sizeof(target), "/leaves/%u", left++);
+        invalidate_url(world.cache, STR("example.com"), str_of(target));
+        arena_reset(world.arena);
+    } while (cursor != 0);
+    for (uint32_t i = 0; i < COUNT_OF(seen); i++)
+        if (!seen[i])
+            fail_msg("/stays/%u was never listed", i);
     world_free(&world);
 }
 
@@ -338,6 +376,7 @@ int main(void)
         cmocka_unit_test(the_sweep_drops_what_nobody_can_use),
         cmocka_unit_test(the_sample_holds_ten_readable_keys),
         cmocka_unit_test(the_list_goes_page_by_page),
+        cmocka_unit_test(the_list_misses_nobody_who_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
