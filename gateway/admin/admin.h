@@ -22,6 +22,13 @@ struct admin_hooks {
     bool (*warm)(void *arg, struct warming *warming);
     /* Where clients reach us: "http://0.0.0.0:8080 unix:/path". NULL: nowhere. */
     void (*write_urls)(void *arg, struct buf *out);
+    /* Tells all other gateways of purges that were applied here; `told` comes later, once, with how
+     * many gateways live and how many of them have applied them. False: there are no others, and
+     * `told` never comes. NULL: the same. */
+    bool (*share_purges)(void *arg, const struct purge *purges, uint32_t count,
+                         void (*told)(void *arg, uint32_t known, uint32_t applied), void *told_arg);
+    /* Why the store is away; "" while it is there; NULL: there is none but memory. May be NULL. */
+    const char *(*store_why)(void *arg);
     void *arg;
 };
 /* `hooks` is copied. Registers a collector with shared->metrics: metrics_write() only while the

@@ -124,6 +124,22 @@ uint32_t healthy_targets(const struct admin *admin, const struct upstream_config
     return healthy;
 }
 
+/* Away is a warning: requests are served without it. */
+static enum severity write_store(struct call *call, struct buf *out)
+{
+    const struct admin_hooks *hooks = &call->admin->hooks;
+    const char *why = hooks->store_why != NULL ? hooks->store_why(hooks->arg) : NULL;
+    enum severity severity = why != NULL && why[0] != '\0' ? SEVERITY_WARNING : SEVERITY_NORMAL;
+
+    buf_addf(out, "\"store\":{\"kind\":\"%s\"", why != NULL ? "redis" : "memory");
+    if (why != NULL)
+        buf_addf(out, ",\"up\":%s,\"reason\":", why[0] == '\0' ? "true" : "false");
+    if (why != NULL)
+        buf_add_json(out, str_of(why));
+    buf_addf(out, ",\"severity\":\"%s\"}", severity_name(severity));
+    return severity;
+}
+
 static enum severity write_dependencies(struct call *call, struct buf *out)
 {
     enum severity worst = SEVERITY_NORMAL;
@@ -146,8 +162,9 @@ static enum severity write_dependencies(struct call *call, struct buf *out)
                  healthy, upstream->target_count, upstream->required ? "true" : "false",
                  severity_name(severity));
     }
-    buf_addf(out, "},\"store\":{\"kind\":\"memory\",\"severity\":\"normal\"},\"severity\":\"%s\"}",
-             severity_name(worst));
+    buf_add_str(out, STR("},"));
+    worst = worse(worst, write_store(call, out));
+    buf_addf(out, ",\"severity\":\"%s\"}", severity_name(worst));
     return worst;
 }
 

@@ -37,6 +37,8 @@ struct job {
     uint64_t now_us, invalidations; /* invalidations: entries that left meanwhile */
     struct arena *arena;            /* of the samples: the request's is another thread's */
     struct purge_result sum;
+    bool is_shared; /* the other gateways were told: */
+    uint32_t known, applied;
 };
 
 static void work(void *arg)
@@ -70,9 +72,11 @@ static void answer_dry_run(struct call *call, const struct purge_result *result)
     answer_json(call, 200);
 }
 
-static void answer_purge(struct call *call, const struct purge *purge,
-                         const struct purge_result *result)
+static void answer_purge(struct call *call, const struct job *job)
 {
+    const struct purge *purge = &job->purges[0];
+    const struct purge_result *result = &job->sum;
+
     if (!result->is_done) {
         answer_refusal(call, 503, "There is not enough memory to purge; nothing is certain.");
         return;
@@ -84,8 +88,13 @@ static void answer_purge(struct call *call, const struct purge *purge,
         answer_dry_run(call, result);
         return;
     }
-    buf_addf(&call->question->text, "{\"deleted\":%" PRIu64 "%s}", result->matched,
+    buf_addf(&call->question->text, "{\"deleted\":%" PRIu64 "%s", result->matched,
              result->complete ? "" : ",\"complete\":false");
+    if (job->is_shared)
+        buf_addf(&call->question->text,
+                 ",\"gateways\":{\"known\":%" PRIu32 ",\"applied\":%" PRIu32 "}", job->known,
+                 job->applied);
+    buf_add_char(&call->question->text, '}');
     answer_json(call, 200);
 }
 
@@ -114,23 +123,52 @@ static void tell(const struct job *job)
     buf_free(&members);
 }
 
-static void done(void *arg)
+static void finish(struct job *job)
 {
-    struct job *job = arg;
     struct call *call = job->call;
-    struct admin *admin = call->admin;
 
-    if (!job->purges[0].dry_run && job->purges[0].soft)
-        admin->soft_purged += job->sum.matched;
-    else if (!job->purges[0].dry_run)
-        admin->hard_purged += job->invalidations;
-    answer_purge(call, &job->purges[0], &job->sum);
+    answer_purge(call, job);
     if (job->sum.is_done)
         tell(job);
     arena_free(&job->arena);
     free(job);
     if (call->is_pending)
         call_finish(call);
+}
+
+static void told(void *arg, uint32_t known, uint32_t applied)
+{
+    struct job *job = arg;
+
+    job->is_shared = true;
+    job->known = known;
+    job->applied = applied;
+    finish(job);
+}
+
+/* True: the answer waits for the other gateways. */
+static bool is_being_shared(struct job *job)
+{
+    const struct admin_hooks *hooks = &job->call->admin->hooks;
+
+    if (hooks->share_purges == NULL || hooks->answered == NULL || job->purges[0].dry_run ||
+        !job->sum.is_done || !hooks->share_purges(hooks->arg, job->purges, job->count, told, job))
+        return false;
+    job->call->is_pending = true;
+    return true;
+}
+
+static void done(void *arg)
+{
+    struct job *job = arg;
+    struct admin *admin = job->call->admin;
+
+    if (!job->purges[0].dry_run && job->purges[0].soft)
+        admin->soft_purged += job->sum.matched;
+    else if (!job->purges[0].dry_run)
+        admin->hard_purged += job->invalidations;
+    if (!is_being_shared(job))
+        finish(job);
 }
 
 /* One URL is a look into one bucket; what walks does so on a thread of the pool, so that health and

@@ -70,6 +70,16 @@ struct admin_config {
     bool metrics_public, is_public;
 };
 
+/* ---- store ---- */
+enum eviction_check { EVICTION_WARN, EVICTION_REFUSE, EVICTION_OFF };
+struct store_config {
+    struct str url; /* "memory:", or a URL that redis_url_parse() judges */
+    struct str prefix;
+    uint32_t eviction_check; /* enum eviction_check */
+};
+/* The URL with user and password as "***": for logs and printed configurations. */
+bool store_url_write_masked(struct str url, struct buf *out);
+
 /* ---- identity ---- */
 enum identity_source { SOURCE_JWT, SOURCE_API_KEY, SOURCE_BASIC, SOURCE_IP };
 struct api_key_config {
@@ -345,6 +355,7 @@ struct log_config {
 struct config {
     struct server_config server;
     struct admin_config admin;
+    struct store_config store;
     struct identity_config identity;
     struct tier_config *tiers;
     uint32_t tier_count;

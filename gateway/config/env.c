@@ -239,26 +239,59 @@ static void read_upstream(struct reader *reader)
     mark(reader, "routes[%td].upstream", route - reader->config->routes);
 }
 
-/* ---- what this build has not ---- */
+/* ---- the store, from parts or switched off ---- */
 
-static void refuse_redis(struct reader *reader)
+static void add_encoded(struct buf *out, struct str text)
 {
-    static const char *const places[] = {"REDIS_URL", "REDIS_HOST"};
+    for (size_t i = 0; i < text.len; i++)
+        buf_addf(out, "%%%02X", (unsigned)(unsigned char)text.ptr[i]);
+}
+
+/* REDIS_HOST, REDIS_PORT, REDIS_DB, REDIS_PASSWORD as one URL. */
+static void put_redis_url(struct reader *reader, struct str host)
+{
+    struct buf url = buf_new(16 * 1024);
+    struct str password = env_get(reader->env, STR("REDIS_PASSWORD"));
+    struct str port = str_trim(env_get(reader->env, STR("REDIS_PORT")));
+    struct str database = str_trim(env_get(reader->env, STR("REDIS_DB")));
+    bool is_v6 = str_find(host, ':') < host.len;
+
+    buf_addf(&url, "redis://");
+    if (password.len > 0) {
+        buf_add_char(&url, ':');
+        add_encoded(&url, password);
+        buf_add_char(&url, '@');
+    }
+    buf_addf(&url, "%s%.*s%s:", is_v6 ? "[" : "", STR_ARG(host), is_v6 ? "]" : "");
+    buf_add_str(&url, port.len > 0 ? port : STR("6379"));
+    buf_add_char(&url, '/');
+    buf_add_str(&url, database.len > 0 ? database : STR("0"));
+    field_read_text(reader, field_named(&store_section, "url"), buf_str(&url), reader->config);
+    mark(reader, "store.url");
+    buf_free(&url);
+}
+
+static void read_store(struct reader *reader)
+{
     static const struct field as_bool = {.kind = &kind_bool};
-    bool is_enabled = true;
+    const struct field *url = field_named(&store_section, "url");
+    bool is_enabled = true, is_said = begin_variable(reader, "REDIS_ENABLED", &(struct str){0});
     struct str value;
 
-    if (begin_variable(reader, "REDIS_ENABLED", &value)) {
-        field_read_text(reader, &as_bool, value, &is_enabled);
-        if (is_enabled)
-            reader_fault(reader,
-                         "is on, but only the store \"memory:\" is built in, expected false");
-        return;
-    }
-    for (size_t i = 0; i < COUNT_OF(places); i++) {
-        if (begin_variable(reader, places[i], &value))
-            reader_fault(reader, "is set, but only the store \"memory:\" is built in, expected it "
-                                 "unset or REDIS_ENABLED=false");
+    if (is_said)
+        field_read_text(reader, &as_bool, str_trim(env_get(reader->env, STR("REDIS_ENABLED"))),
+                        &is_enabled);
+    if (!is_enabled) {
+        field_read_text(reader, url, STR("memory:"), reader->config);
+        mark(reader, "store.url");
+    } else if (begin_variable(reader, "REDIS_URL", &value)) {
+        field_read_text(reader, url, value, reader->config);
+        mark(reader, "store.url");
+    } else if (begin_variable(reader, "REDIS_HOST", &value)) {
+        put_redis_url(reader, value);
+    } else if (is_said && str_eq(reader->config->store.url, STR("memory:"))) {
+        reader->variable = "REDIS_ENABLED";
+        put_redis_url(reader, STR("127.0.0.1"));
     }
 }
 
@@ -285,7 +318,7 @@ void env_after_file(struct reader *reader)
     }
     read_upstream(reader);
     read_route_ttls(reader);
-    refuse_redis(reader);
+    read_store(reader);
     reader->variable = NULL;
     reader->node = reader->field = NULL;
 }

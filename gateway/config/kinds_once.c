@@ -55,36 +55,75 @@ const struct kind kind_workers = {.width = sizeof(uint32_t),
                                   .print = workers_print,
                                   .schema = workers_schema};
 
-/* ---- store.url: one value so far, kept nowhere ---- */
+/* ---- store.url: printed without what stands before the @ ---- */
 
 static enum read_result store_from_text(struct reader *reader, const struct field *field,
                                         void *base, struct str text)
 {
-    (void)field;
-    (void)base;
-    if (str_eq(text, STR("memory:")))
-        return READ_OK;
-    reader_fault(reader,
-                 "is no store of this build, expected \"memory:\", the only one that is built in");
-    return READ_FAULTED;
+    if (!str_eq(text, STR("memory:")) && !str_starts(text, STR("redis"))) {
+        reader_fault(reader, "is no store, expected \"memory:\", \"redis://host:6379/0\", "
+                             "\"redis+sentinel://h1,h2/master\" or \"redis+cluster://h1,h2\"");
+        return READ_FAULTED;
+    }
+    return reader_keep(reader, text, member_of(field, base)) ? READ_OK : READ_FAULTED;
+}
+
+/* The last @ before the path: a password may hold one. */
+static struct str after_secret(struct str text, size_t *scheme)
+{
+    size_t end, at;
+
+    *scheme = 0;
+    while (*scheme + 3 <= text.len && memcmp(text.ptr + *scheme, "://", 3) != 0)
+        ++*scheme;
+    *scheme += 3;
+    if (*scheme >= text.len)
+        return STR_NONE;
+    end = *scheme + str_find(str_from(text, *scheme), '/');
+    for (at = end; at > *scheme && text.ptr[at - 1] != '@'; at--)
+        ;
+    /* without a path an @ further on belongs to a password with a / in it */
+    while (end < text.len && at == *scheme) {
+        size_t more = str_find(str_from(text, end), '@');
+
+        if (end + more >= text.len)
+            break;
+        at = end + more + 1;
+        end = at;
+    }
+    return at > *scheme ? str_from(text, at) : STR_NONE;
+}
+
+bool store_url_write_masked(struct str url, struct buf *out)
+{
+    size_t scheme;
+    struct str rest = after_secret(url, &scheme);
+
+    if (rest.ptr == NULL)
+        return buf_add_str(out, url);
+    return buf_add(out, url.ptr, scheme) && buf_add(out, "***@", 4) && buf_add_str(out, rest);
 }
 
 static void store_print(struct printer *printer, const struct field *field, const void *base)
 {
-    (void)field;
-    (void)base;
-    buf_add_json(printer->out, STR("memory:"));
+    const struct str *url = member_in(field, base);
+    struct buf masked = buf_new(64 * 1024);
+
+    (void)store_url_write_masked(*url, &masked);
+    buf_add_json(printer->out, buf_str(&masked));
+    buf_free(&masked);
 }
 
 static void store_schema(struct printer *printer, const struct field *field, const void *base)
 {
     (void)field;
     (void)base;
-    schema_text(printer, NULL, "memory:");
+    schema_text(printer, NULL, "^(memory:$|redis)");
 }
 
-const struct kind kind_store = {.takes_text = true,
-                                .expected = "\"memory:\"",
+const struct kind kind_store = {.width = sizeof(struct str),
+                                .takes_text = true,
+                                .expected = "\"memory:\" or a Redis URL",
                                 .from_text = store_from_text,
                                 .print = store_print,
                                 .schema = store_schema};

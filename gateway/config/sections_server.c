@@ -131,11 +131,25 @@ static const struct field admin_fields[] = {
 };
 const struct section admin_section = {SECTION(admin_fields, sizeof(struct admin_config))};
 
+static bool is_prefix(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] <= ' ' || text.ptr[i] > '~' || text.ptr[i] == '{' || text.ptr[i] == '}')
+            return false;
+    return text.len > 0 && text.len <= 64;
+}
+
+static const struct text_rule prefix_rule = {"1 to 64 visible characters without { and }",
+                                             is_prefix};
+static const struct words eviction_words = {{"warn", "refuse", "off", NULL}};
 static const struct field store_fields[] = {
-    {.name = "url",
-     .kind = &kind_store,
-     .initial = "memory:",
-     .about = "where counters live; this build knows memory: only"},
+    FIELD("url", kind_store, struct config, store.url, "memory:", 0, 0,
+          "what gateways share: memory: (nothing), redis://, redis+sentinel://, redis+cluster://"),
+    FIELD_WITH(prefix_rule, "prefix", kind_text, struct config, store.prefix, "gw:", 0, 0,
+               "what every key in the store begins with"),
+    FIELD_WITH(eviction_words, "eviction_check", kind_choice, struct config, store.eviction_check,
+               "warn", 0, 0,
+               "a server whose eviction policy could drop counters: warn, refuse to start, off"),
 };
 const struct section store_section = {SECTION(store_fields, 0)};
 

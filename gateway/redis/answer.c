@@ -145,5 +145,5 @@ void answer_call(struct redis_link *link, struct redis_call *call, const struct 
     if (outcome == REDIS_NOT_READY && redis->cluster != NULL)
         cluster_ask_soon(redis);
     call->link = NULL;
-    call_finish(call, outcome, reply);
+    call_end(call, outcome, reply);
 }

@@ -89,8 +89,7 @@ static void count(struct redis_call *call, enum redis_outcome outcome, bool has_
         cell_add(redis->kind_cells[outcome], 1);
 }
 
-void call_finish(struct redis_call *call, enum redis_outcome outcome,
-                 const struct redis_reply *reply)
+void call_end(struct redis_call *call, enum redis_outcome outcome, const struct redis_reply *reply)
 {
     redis_reply_fn *fn = call->fn;
     redis_late_fn *late = call->is_waited_for ? NULL : call->late;

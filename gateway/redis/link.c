@@ -81,7 +81,7 @@ static void lose(struct redis_call *call)
         struct redis_call *next = call->next;
 
         call->link = NULL;
-        call_finish(call, REDIS_LOST, NULL);
+        call_end(call, REDIS_LOST, NULL);
         call = next;
     }
 }

@@ -17,6 +17,7 @@
 #ifndef GATEWAY_REDIS_H
 #define GATEWAY_REDIS_H
 #include "base/base.h"
+#include "config/config.h"
 #include "loop/loop.h"
 #include "metrics/metrics.h"
 
@@ -41,8 +42,8 @@ struct redis_url {
  * Wants a whole URL; the reason never holds the password. rediss:// is refused: this build's
  * hiredis has no TLS. */
 bool redis_url_parse(struct str text, struct redis_url *url, struct fail *why) MUST_USE;
-/* The URL with user and password as "***": for logs and printed configurations. */
-bool redis_url_write_masked(struct str text, struct buf *out);
+/* Says what is wrong with store.url. */
+void redis_check(const struct config *config, struct faults *faults);
 
 /* ---- a client ---- */
 struct redis;

@@ -155,8 +155,7 @@ struct redis_call {
 struct redis_call *call_new(struct redis *redis) MUST_USE;
 void call_recycle(struct redis_call *call);
 /* Ends a call that has left its connection's list. */
-void call_finish(struct redis_call *call, enum redis_outcome outcome,
-                 const struct redis_reply *reply);
+void call_end(struct redis_call *call, enum redis_outcome outcome, const struct redis_reply *reply);
 /* A command of our own on a connection: words ended by NULL. */
 bool call_internal(struct redis_link *link, const char *const *words, uint64_t deadline_us,
                    redis_reply_fn *fn, void *arg);

@@ -211,18 +211,12 @@ bool redis_url_parse(struct str text, struct redis_url *url, struct fail *why)
     return read_database(rest, url, why);
 }
 
-bool redis_url_write_masked(struct str text, struct buf *out)
+void redis_check(const struct config *config, struct faults *faults)
 {
-    size_t scheme = 0;
-    struct str rest;
+    struct redis_url url;
+    struct fail why = {""};
 
-    while (scheme + 3 <= text.len && memcmp(text.ptr + scheme, "://", 3) != 0)
-        scheme++;
-    rest = str_from(text, scheme + 3);
-    size_t slash = str_find(rest, '/');
-    size_t at = last_of(str_at(rest.ptr, slash), '@');
-    if (at == slash)
-        return buf_add_str(out, text);
-    return buf_add(out, text.ptr, scheme + 3) && buf_add(out, "***@", 4) &&
-           buf_add_str(out, str_from(rest, at + 1));
+    if (!str_eq(config->store.url, STR("memory:")) &&
+        !redis_url_parse(config->store.url, &url, &why))
+        faults_add(faults, config, "store.url", "%s", why.text);
 }

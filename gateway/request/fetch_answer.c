@@ -36,6 +36,8 @@ static void purge(struct request *r, enum purge_kind kind, struct str text, stru
         .kind = kind, .text = text, .host = host, .soft = r->route->cache.soft_invalidation};
 
     cache_invalidate(r->context->shared->cache, &what);
+    if (r->context->shared->purged != NULL)
+        r->context->shared->purged(r->context->shared->purged_arg, &what);
     r->fetch.purges++;
 }
 

@@ -33,7 +33,11 @@ struct request_shared {
     struct metrics *metrics;
     struct events *events;           /* may be NULL */
     struct request_records *records; /* NULL: none are kept */
-    struct hash_key seed;            /* of client hashes, where identity.hash_secret is empty */
+    /* A request dropped entries here: tells the other gateways. Any worker; NULL: there are none.
+     */
+    void (*purged)(void *arg, const struct purge *purge);
+    void *purged_arg;
+    struct hash_key seed; /* of client hashes, where identity.hash_secret is empty */
     request_system_fn *system;
     void *system_arg;
     _Atomic bool is_draining;

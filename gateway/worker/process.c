@@ -227,7 +227,8 @@ static bool make_shared(struct gateway *g, struct config *config, struct fail *w
 static bool make_admin(struct gateway *g, const struct config *config, struct fail *why,
                        bool *bad_listener)
 {
-    struct admin_hooks hooks = {process_reload, worker_load, on_answered, warm, write_urls, g};
+    struct admin_hooks hooks = {process_reload, worker_load,        on_answered, warm,
+                                write_urls,     store_share_purges, store_why,   g};
     struct server_socket socket;
 
     g->sheet = metrics_sheet(g->shared.metrics);
@@ -280,6 +281,8 @@ static int start(struct gateway *g, struct config *config)
 
     if (!make_shared(g, config, &why) || !make_admin(g, config, &why, &bad_listener))
         goto failed;
+    if (!store_begin(g, config, &why))
+        goto failed;
     parts = (struct fleet_parts){&g->shared, g->counts, g->loop, &g->inherited};
     g->fleet = fleet_new(&parts, g->rules, g->tls, &bad_listener, &why);
     if (g->fleet == NULL || !watch_signals(g) || !fleet_start(g->fleet, &why))
@@ -305,6 +308,7 @@ failed:
 static void finish(struct gateway *g)
 {
     fleet_free(&g->fleet);
+    bus_free(&g->bus);
     if (g->has_admin_path)
         (void)unlink(request_rules_config(g->rules)->admin.listen.address.ptr);
     server_free(&g->admin_server);
@@ -349,6 +353,8 @@ int process_run(const char *file, struct config *config)
     status = start(&gateway, config);
     if (status == 0)
         loop_run(gateway.loop);
+    if (gateway.is_refused)
+        status = EXIT_FAULT;
     finish(&gateway);
     log_close();
     return status;

@@ -2,6 +2,7 @@
 #ifndef GATEWAY_PROCESS_PRIV_H
 #define GATEWAY_PROCESS_PRIV_H
 #include "admin/admin.h"
+#include "bus/bus.h"
 #include "worker/worker.h"
 
 #include <limits.h>
@@ -27,6 +28,9 @@ struct gateway {
     struct identify_fetcher *fetcher;
     struct fleet *fleet;
     struct upstream_keeper *keeper;
+    struct bus *bus;                   /* NULL: store.url is memory: */
+    struct cell *store_health;         /* with a bus */
+    bool is_store_checked, is_refused; /* its eviction policy: known, and not acceptable */
     struct deadline sweep, drain;
     uint64_t stop_accepting_us, give_up_us; /* of the drain */
     bool has_stopped_accepting, has_given_up;
@@ -55,5 +59,14 @@ void replace_end_predecessor(void);
 void notify_ready(void);
 void notify_reloading(void); /* notify_ready() ends it */
 void notify_stopping(void);
+
+/* store.c: begins the bus where there is a store; before the fleet. */
+bool store_begin(struct gateway *g, const struct config *config, struct fail *why);
+/* A purge as it came over the bus; text and host are borrowed from it. False: it is none. */
+bool store_read_purge(struct str payload, struct purge *purge);
+/* admin_hooks.share_purges and store_why. */
+bool store_share_purges(void *gateway, const struct purge *purges, uint32_t count,
+                        void (*told)(void *arg, uint32_t known, uint32_t applied), void *told_arg);
+const char *store_why(void *gateway);
 
 #endif

@@ -13,6 +13,7 @@ struct config *process_load(const char *file, struct faults *faults)
 
     if (config == NULL)
         return NULL;
+    redis_check(config, faults);
     route_check(config, faults);
     identify_check(config, faults);
     limit_check(config, faults);
@@ -66,6 +67,10 @@ static void check_fixed(const struct gateway *g, const struct config *new, struc
                    "is more than the %zu bytes that the running gateway's connections have; a "
                    "reload cannot change it, restart instead",
                    most);
+    if (!str_eq(old->store.url, new->store.url) || !str_eq(old->store.prefix, new->store.prefix))
+        faults_add(faults, new, "store.url",
+                   "differs from the running gateway's, or its prefix does; a reload cannot "
+                   "change it, restart instead");
     if (!same_listen(&old->admin.listen, &new->admin.listen))
         faults_add(
             faults, new, "admin.listen",

@@ -84,7 +84,7 @@ static inline struct config *config_of(const char *text)
 static inline struct world *world_new(const char *config_text)
 {
     struct world *world = calloc(1, sizeof(*world));
-    struct admin_hooks hooks = {fake_reload, fake_load, NULL, NULL, NULL, world};
+    struct admin_hooks hooks = {.reload = fake_reload, .worker_load = fake_load, .arg = world};
     struct config *config = config_of(config_text);
     struct fail why = {""};
 

@@ -142,9 +142,9 @@ static const struct {
      "loopback address"},
     {"public admin", "{\"admin\": {\"public\": true}}",
      "f:1:22: admin.public: is true while admin.token is empty, expected a token"},
-    {"store", "{\"store\": {\"url\": \"redis://h\"}}",
-     "f:1:19: store.url: is no store of this build, expected \"memory:\", the only one that is "
-     "built in"},
+    {"store", "{\"store\": {\"url\": \"http://h\"}}",
+     "f:1:19: store.url: is no store, expected \"memory:\", \"redis://host:6379/0\", "
+     "\"redis+sentinel://h1,h2/master\" or \"redis+cluster://h1,h2\""},
     {"settings to come",
      "{\"store\": {\"roles\": {}}, \"trace\": {}, \"cache\": {\"wasm\": {}}, \"identity\": "
      "{\"ldap\": {}}}",

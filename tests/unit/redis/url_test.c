@@ -85,7 +85,7 @@ static void no_reason_and_no_print_holds_the_password(void **state)
 
         (void)!redis_url_parse(str_of(urls[i][0]), &url, &why);
         assert_false(str_has(str_of(why.text), STR("ter2")));
-        assert_true(redis_url_write_masked(str_of(urls[i][0]), &out));
+        assert_true(store_url_write_masked(str_of(urls[i][0]), &out));
         if (!str_eq(buf_str(&out), str_of(urls[i][1])))
             fail_msg("%s: %.*s", urls[i][0], STR_ARG(buf_str(&out)));
         buf_free(&out);

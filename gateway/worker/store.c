@@ -1,0 +1,193 @@
+/* store.c - what the process has of the store: the bus to the other gateways, and its health.
+ *
+ * Purges of one gateway are those of all: what an operator or a successful write dropped here goes
+ * over the bus, and what comes from it is dropped here, by the same cheap marks. When messages
+ * may have been missed everything is dropped; while the store is away for long, everything is
+ * marked stale twice a minute, since somebody may have purged it. A gateway runs and starts
+ * without its store. Main thread, but for on_purged(). */
+#include "worker/process_priv.h"
+
+#include <stdlib.h>
+
+/* "<kind><soft>\n<host>\n<text>"; a text may hold anything. */
+static bool write_purge(const struct purge *purge, struct buf *out)
+{
+    return buf_addf(out, "%d%d\n", (int)purge->kind, purge->soft) &&
+           buf_add_str(out, purge->host) && buf_add_char(out, '\n') &&
+           buf_add_str(out, purge->text);
+}
+
+bool store_read_purge(struct str payload, struct purge *purge)
+{
+    struct str rest = payload, kind;
+
+    *purge = (struct purge){0};
+    if (!str_split(&rest, '\n', &kind) || kind.len != 2 || kind.ptr[0] < '0' ||
+        kind.ptr[0] > '0' + PURGE_USER || kind.ptr[1] < '0' || kind.ptr[1] > '1' ||
+        !str_split(&rest, '\n', &purge->host) || rest.ptr == NULL)
+        return false;
+    switch (kind.ptr[0] - '0') {
+    case PURGE_ALL:
+        purge->kind = PURGE_ALL;
+        break;
+    case PURGE_URL:
+        purge->kind = PURGE_URL;
+        break;
+    case PURGE_GLOB:
+        purge->kind = PURGE_GLOB;
+        break;
+    case PURGE_TAG:
+        purge->kind = PURGE_TAG;
+        break;
+    default:
+        purge->kind = PURGE_USER;
+    }
+    purge->soft = kind.ptr[1] == '1';
+    purge->text = rest;
+    return purge->kind == PURGE_ALL || rest.len > 0;
+}
+
+/* ---- in ---- */
+
+static void on_purge(void *arg, struct str payload)
+{
+    struct gateway *g = arg;
+    struct purge purge;
+
+    if (store_read_purge(payload, &purge))
+        cache_invalidate(g->shared.cache, &purge);
+    else
+        log_line(LOG_WARN, "store: a purge of another gateway could not be read");
+}
+
+static void on_gap(void *arg, bool is_lost)
+{
+    struct gateway *g = arg;
+    struct purge all = {.kind = PURGE_ALL, .soft = !is_lost};
+
+    cache_invalidate(g->shared.cache, &all);
+    events_addf(g->shared.events, EVENT_INVALIDATION, loop_wall_us(g->loop),
+                "\"by\":\"store\",\"kind\":\"all\",\"soft\":%s", is_lost ? "false" : "true");
+}
+
+/* ---- out ---- */
+
+/* Any thread. */
+static void on_purged(void *arg, const struct purge *purge)
+{
+    struct gateway *g = arg;
+    struct buf payload = buf_new(BUS_MAX_PAYLOAD);
+
+    if (!write_purge(purge, &payload) || !bus_publish(g->bus, "purge", buf_str(&payload)))
+        log_line(LOG_WARN, "store: a purge could not be told to the other gateways");
+    buf_free(&payload);
+}
+
+bool store_share_purges(void *arg, const struct purge *purges, uint32_t count,
+                        void (*told)(void *arg, uint32_t known, uint32_t applied), void *told_arg)
+{
+    struct gateway *g = arg;
+
+    if (g->bus == NULL)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        on_purged(g, &purges[i]);
+    return bus_wait(g->bus, told, told_arg);
+}
+
+/* ---- health ---- */
+
+const char *store_why(void *arg)
+{
+    const struct gateway *g = arg;
+
+    return g->bus == NULL ? NULL : redis_why(bus_redis(g->bus));
+}
+
+static bool could_evict(const struct redis_reply *policy, const struct redis_reply *memory)
+{
+    return policy != NULL && memory != NULL && !str_eq(policy->text, STR("noeviction")) &&
+           !str_eq(memory->text, STR("0"));
+}
+
+/* CONFIG GET maxmemory*: name, value, … A server that does not tell (ACL, hosted) is said so once.
+ */
+static void on_policy(void *arg, enum redis_outcome outcome, const struct redis_reply *reply)
+{
+    struct gateway *g = arg;
+    const struct redis_reply *policy = NULL, *memory = NULL;
+    uint32_t check = request_rules_config(g->rules)->store.eviction_check;
+
+    for (size_t i = 0; outcome == REDIS_OK && i + 1 < reply->count; i += 2) {
+        struct str name = redis_item(reply, i)->text;
+
+        if (str_eq(name, STR("maxmemory-policy")))
+            policy = redis_item(reply, i + 1);
+        else if (str_eq(name, STR("maxmemory")))
+            memory = redis_item(reply, i + 1);
+    }
+    g->is_store_checked = outcome == REDIS_OK;
+    if (!could_evict(policy, memory))
+        return;
+    log_line(check == EVICTION_REFUSE ? LOG_ERROR : LOG_WARN,
+             "store: its eviction policy is %.*s, so counters and revocations may be dropped: set "
+             "maxmemory-policy noeviction (store.eviction_check)",
+             STR_ARG(policy->text));
+    if (check == EVICTION_REFUSE) {
+        g->is_refused = true;
+        loop_stop(g->loop);
+    }
+}
+
+static void ask_policy(struct gateway *g)
+{
+    struct str words[] = {STR("CONFIG"), STR("GET"), STR("maxmemory*")};
+    struct redis_command command = {.words = words,
+                                    .count = COUNT_OF(words),
+                                    .deadline_us = loop_now_us(g->loop) + 1000000,
+                                    .fn = on_policy,
+                                    .arg = g};
+
+    if (!g->is_store_checked &&
+        request_rules_config(g->rules)->store.eviction_check != EVICTION_OFF)
+        (void)redis_send(bus_redis(g->bus), &command);
+}
+
+static void on_changed(void *arg, bool is_up, struct str why)
+{
+    struct gateway *g = arg;
+
+    cell_gauge_set(g->store_health, is_up ? 1 : 0);
+    events_addf(g->shared.events, EVENT_STORE, loop_wall_us(g->loop), "\"state\":\"%s\"",
+                is_up ? "up" : "down");
+    if (is_up)
+        log_line(LOG_INFO, "store: is there");
+    else
+        log_line(LOG_WARN, "store: is away: %.*s", STR_ARG(why));
+    if (is_up)
+        ask_policy(g);
+}
+
+bool store_begin(struct gateway *g, const struct config *config, struct fail *why)
+{
+    struct bus_options options = {
+        .prefix = config->store.prefix, .sheet = g->sheet, .changed = on_changed, .arg = g};
+    struct str name = STR("store");
+    struct buf masked = buf_new(4096);
+
+    if (str_eq(config->store.url, STR("memory:")))
+        return true;
+    if (!redis_url_parse(config->store.url, &options.url, why))
+        return false;
+    g->store_health = metrics_series(g->sheet, M_DEPENDENCY_HEALTH, 1, &name);
+    g->bus = bus_new(g->loop, &options);
+    if (g->bus == NULL)
+        return fail_set(why, "out of memory");
+    bus_subscribe(g->bus, "purge", on_purge, on_gap, g);
+    g->shared.purged = on_purged;
+    g->shared.purged_arg = g;
+    (void)store_url_write_masked(config->store.url, &masked);
+    log_line(LOG_INFO, "store: %.*s", STR_ARG(buf_str(&masked)));
+    buf_free(&masked);
+    return true;
+}
