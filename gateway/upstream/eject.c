@@ -54,21 +54,6 @@ static bool may_eject(const struct upstream_config *config, const struct members
     return standing > 0 && ejected < eject_most(config->ejection.max, members->count);
 }
 
-static void tell(const struct upstreams *upstreams, const struct upstream_config *config,
-                 const struct target *target)
-{
-    struct buf members = buf_new(EVENT_BYTES);
-
-    buf_add_str(&members, STR("\"state\":\"ejected\",\"upstream\":"));
-    buf_add_json(&members, config->name);
-    buf_add_str(&members, STR(",\"target\":"));
-    buf_add_json(&members, target->url);
-    buf_addf(&members, ",\"for_ms\":%" PRId64, config->ejection.eject_for_ms);
-    if (!members.is_broken)
-        events_add(upstreams->events, EVENT_TARGET, clock_wall_us(), buf_str(&members));
-    buf_free(&members);
-}
-
 void eject_note_failure(struct upstreams *upstreams, const struct upstream_config *config,
                         const struct members *members, struct target *target, uint64_t now_us)
 {
@@ -92,7 +77,7 @@ void eject_note_failure(struct upstreams *upstreams, const struct upstream_confi
                  " failures",
                  STR_ARG(config->name), STR_ARG(target->url), target->address.len > 0 ? " at " : "",
                  STR_ARG(target->address), config->ejection.eject_for_ms, failures);
-        tell(upstreams, config, target);
+        target_tell(upstreams, config->name, target, "ejected", config->ejection.eject_for_ms);
     } else { /* it goes on being tried, but nobody should count on it */
         atomic_store_explicit(&target->failing_until_us, until_us, memory_order_relaxed);
     }

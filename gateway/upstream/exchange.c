@@ -293,8 +293,7 @@ static bool begin(struct upstream_exchange *exchange)
 {
     enum try_result result = TRY_FULL;
 
-    if (exchange->refusal == UPSTREAM_OK &&
-        atomic_load_explicit(&exchange->group->queued, memory_order_relaxed) == 0)
+    if (exchange->refusal == UPSTREAM_OK && !queue_has_others(exchange))
         result = try_begin(exchange);
     if (result == TRY_FULL || result == TRY_NO_TARGET)
         return deadline_set(exchange->pool->loop, &exchange->backoff, exchange->started_us);

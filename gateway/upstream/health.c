@@ -72,6 +72,8 @@ static void finish(struct check *check, bool is_good, const char *reason)
              STR_ARG(check->upstream->name), STR_ARG(target->url),
              target->address.len > 0 ? " at " : "", STR_ARG(target->address),
              is_good ? "healthy again" : "unhealthy", reason);
+    target_tell(check->keeper->upstreams, check->upstream->name, target,
+                target_state_name(is_good ? TARGET_UP : TARGET_UNHEALTHY), 0);
 }
 
 static void on_limit(void *arg)

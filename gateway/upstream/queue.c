@@ -10,6 +10,13 @@
 
 enum { LOOK_EVERY_US = 5000 };
 
+/* Without a queue the count is above zero only while somebody is being refused. */
+bool queue_has_others(const struct upstream_exchange *exchange)
+{
+    return exchange->upstream->queue > 0 &&
+           atomic_load_explicit(&exchange->group->queued, memory_order_relaxed) > 0;
+}
+
 bool queue_join(struct upstream_exchange *exchange)
 {
     struct upstream_pool *pool = exchange->pool;

@@ -25,6 +25,26 @@ const char *target_state_name(enum target_state state)
     return "unknown";
 }
 
+void target_tell(const struct upstreams *upstreams, struct str upstream,
+                 const struct target *target, const char *state, int64_t for_ms)
+{
+    struct buf members = buf_new(EVENT_BYTES);
+
+    buf_addf(&members, "\"state\":\"%s\",\"upstream\":", state);
+    buf_add_json(&members, upstream);
+    buf_add_str(&members, STR(",\"target\":"));
+    buf_add_json(&members, target->url);
+    if (target->address.len > 0) {
+        buf_add_str(&members, STR(",\"address\":"));
+        buf_add_json(&members, target->address);
+    }
+    if (for_ms > 0)
+        buf_addf(&members, ",\"for_ms\":%" PRId64, for_ms);
+    if (!members.is_broken)
+        events_add(upstreams->events, EVENT_TARGET, clock_wall_us(), buf_str(&members));
+    buf_free(&members);
+}
+
 static enum target_state state_of(const struct target *target, uint64_t now_us)
 {
     enum target_state word = (enum target_state)atomic_load(&target->named->word);
@@ -98,6 +118,20 @@ bool upstreams_status(struct upstreams *upstreams, const struct upstream_config 
     return true;
 }
 
+static void bring_up_one(struct target *target)
+{
+    target_set_healthy(target, true, clock_mono_us());
+    atomic_store(&target->ejected_until_us, 0);
+}
+
+/* An operator's word is stronger than what was seen before it. */
+static void bring_up(struct target *named)
+{
+    bring_up_one(named);
+    for (uint32_t i = 0; i < named->address_count; i++)
+        bring_up_one(named->addresses[i]);
+}
+
 bool upstreams_set_target(struct upstreams *upstreams, const struct upstream_config *upstream,
                           uint32_t index, enum target_state state)
 {
@@ -107,14 +141,10 @@ bool upstreams_set_target(struct upstreams *upstreams, const struct upstream_con
         return false;
     pthread_mutex_lock(&upstreams->lock);
     named = find(upstreams, upstream, index);
-    if (named != NULL && atomic_exchange(&named->word, state) != (unsigned)state &&
-        state == TARGET_UP) {
-        target_set_healthy(named, true, clock_mono_us());
-        atomic_store(&named->ejected_until_us, 0);
-        for (uint32_t i = 0; i < named->address_count; i++) {
-            target_set_healthy(named->addresses[i], true, clock_mono_us());
-            atomic_store(&named->addresses[i]->ejected_until_us, 0);
-        }
+    if (named != NULL && atomic_exchange(&named->word, state) != (unsigned)state) {
+        target_tell(upstreams, upstream->name, named, target_state_name(state), 0);
+        if (state == TARGET_UP)
+            bring_up(named);
     }
     pthread_mutex_unlock(&upstreams->lock);
     return named != NULL;

@@ -154,9 +154,7 @@ enum try_result try_begin(struct upstream_exchange *exchange)
 /* Who waits already comes first. */
 static enum try_result begin_or_wait(struct upstream_exchange *exchange)
 {
-    if (atomic_load_explicit(&exchange->group->queued, memory_order_relaxed) > 0)
-        return TRY_FULL;
-    return try_begin(exchange);
+    return queue_has_others(exchange) ? TRY_FULL : try_begin(exchange);
 }
 
 void try_now(void *arg)

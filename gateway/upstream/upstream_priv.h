@@ -149,6 +149,9 @@ bool target_is_ejected(const struct target *target, uint64_t now_us);
 bool target_is_failing(const struct target *target, uint64_t now_us);
 /* May anything be sent to it, but for an ejection? */
 bool target_is_usable(const struct target *target);
+/* An event: its state has become `state`, for so long (0: until further notice). */
+void target_tell(const struct upstreams *upstreams, struct str upstream,
+                 const struct target *target, const char *state, int64_t for_ms);
 /* It returns after the checks, or an operator, had kept it out. */
 void target_set_healthy(struct target *target, bool is_healthy, uint64_t now_us);
 
@@ -304,6 +307,8 @@ void pool_free_exchanges(struct upstream_pool *pool); /* unanswered */
 void exchange_tell_breaker(struct upstream_exchange *exchange, bool has_failed);
 
 /* ---- queue.c ---- */
+/* Does anybody wait already? Who comes first is served first. */
+bool queue_has_others(const struct upstream_exchange *exchange);
 /* False: no place. */
 bool queue_join(struct upstream_exchange *exchange) MUST_USE;
 void queue_leave(struct upstream_exchange *exchange); /* fine when it is not in it */
