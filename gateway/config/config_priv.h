@@ -17,12 +17,34 @@ struct reader;
 struct printer;
 struct field;
 
+/* ---- include.c ---- */
+struct include_file {
+    struct str name; /* the snapshot's */
+    char *text;      /* owned */
+    size_t len;
+    struct tree *tree; /* NULL once it is read */
+};
+struct include_set {
+    struct include_file *at;
+    uint32_t count;
+};
+struct tree;
+/* Reads the files that "include" of the main tree names, and joins their trees with it. Faults are
+ * said. False: out of memory. */
+bool include_read(struct reader *reader, struct tree *tree) MUST_USE;
+bool include_merge(struct tree *tree, const struct include_set *set) MUST_USE;
+/* The file that a node came from; NULL: the main one. */
+const struct include_file *include_of(const struct include_set *set, const struct node *node);
+void include_close(struct include_set *set); /* the trees; names and texts stay */
+void include_free(struct include_set *set);
+
 /* ---- snapshot.c: what config_load() gives, with what only this room sees ---- */
 struct snapshot {
     struct config config; /* first: the door hands out its address */
     atomic_uint references;
     struct arena *arena;
-    struct map *marks; /* path -> name of the environment variable that it came from */
+    struct map *marks;           /* path -> name of the environment variable that it came from */
+    struct include_set includes; /* texts, as `text` */
     char *text; /* the file, comments blanked: places for faults_add(); NULL without a file */
     size_t text_len;
 };
@@ -39,6 +61,7 @@ struct fault_place {
     struct str file, text;
     size_t offset;
     struct str path;
+    uint32_t file_index; /* 0: the main one; for the order of lines */
 };
 void faults_put(struct faults *faults, const struct fault_place *place, const char *format,
                 va_list args) __attribute__((format(printf, 3, 0)));
@@ -156,6 +179,7 @@ extern const struct kind kind_reference, kind_per_user, kind_query, kind_scope;
 /* kinds_answer.c */
 extern const struct kind kind_pairs; /* its rule judges the names */
 extern const struct kind kind_service;
+extern const struct kind kind_include;
 /* kinds_net.c: "http://host[:port]" and the like; false with the reason in `wrong`. Borrows. */
 bool target_parse(struct str text, struct target_config *target, const char **wrong);
 
@@ -178,12 +202,15 @@ struct reader {
     struct arena *arena; /* the snapshot's */
     struct faults *faults;
     char *const *env;
-    const struct tree *tree;  /* NULL while defaults or the environment are read */
-    const struct node *node;  /* what is read: where faults point */
-    const struct node *field; /* the nearest setting: what a mark names */
-    const char *variable;     /* the environment variable that is read, for faults */
-    bool takes_lines;         /* the text that is read may have several */
-    struct map *upstreams;    /* name -> upstream, made when the first route asks */
+    const struct tree *tree;      /* NULL while defaults or the environment are read */
+    const struct node *node;      /* what is read: where faults point */
+    const struct node *field;     /* the nearest setting: what a mark names */
+    const char *variable;         /* the environment variable that is read, for faults */
+    struct include_set *includes; /* the snapshot's */
+    bool has_file;                /* the text came from a file: others may be named from there */
+    bool is_cut;                  /* a file could not be read: what refers to it is no fault */
+    bool takes_lines;             /* the text that is read may have several */
+    struct map *upstreams;        /* name -> upstream, made when the first route asks */
 };
 /* Defaults for all fields of a section at `base` (zeroed before). */
 bool section_reset(struct reader *reader, const struct section *section, void *base) MUST_USE;

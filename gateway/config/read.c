@@ -26,8 +26,15 @@ static void put_fault(struct reader *reader, const struct node *node, struct str
     struct fault_place place = {.file = reader->config->source, .offset = SIZE_MAX, .path = path};
 
     if (node != NULL && reader->tree != NULL) {
+        const struct include_file *file = include_of(reader->includes, node);
+
         place.text = reader->tree->text;
         place.offset = node->mark.value_at;
+        if (file != NULL) {
+            place.file = file->name;
+            place.text = file->tree->text;
+            place.file_index = (uint32_t)(file - reader->includes->at) + 1;
+        }
     }
     if (reader->variable != NULL) {
         place.file = STR("environment");
@@ -79,7 +86,10 @@ void reader_fault_at(struct reader *reader, const char *path, const char *format
     if (node != NULL && node->parent == NULL)
         node = NULL;
     va_start(args, format);
-    put_fault(reader, node, str_of(path), format, args);
+    if (node != NULL && include_of(reader->includes, node) != NULL)
+        put_fault_in(reader, node, NULL, format, args); /* by its place in its own file */
+    else
+        put_fault(reader, node, str_of(path), format, args);
     va_end(args);
 }
 

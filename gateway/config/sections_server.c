@@ -210,6 +210,9 @@ static const char built_in_tiers[] =
     "2000}}";
 
 static const struct field root_fields[] = {
+    {.name = "include",
+     .kind = &kind_include,
+     .about = "files whose upstreams, routes and tiers are added; from this file's folder, with *"},
     FIELD_SECTION("server", server_section, server,
                   "listeners and the bounds of connections and requests"),
     FIELD_SECTION("admin", admin_section, admin, "the operators' listener"),

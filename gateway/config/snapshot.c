@@ -17,6 +17,7 @@ static void snapshot_free(struct snapshot *snapshot)
     if (snapshot == NULL)
         return;
     map_free(&snapshot->marks);
+    include_free(&snapshot->includes);
     arena_free(&snapshot->arena);
     free(snapshot->text);
     free(snapshot);
@@ -35,6 +36,7 @@ struct snapshot *snapshot_new(struct reader *reader, struct str source)
         goto failed;
     snapshot->config.source = arena_copy(snapshot->arena, source);
     reader->snapshot = snapshot;
+    reader->includes = &snapshot->includes;
     reader->config = &snapshot->config;
     reader->arena = snapshot->arena;
     if (snapshot->config.source.ptr == NULL ||
@@ -73,35 +75,40 @@ static void put_plain(struct faults *faults, const struct fault_place *place, co
     va_end(args);
 }
 
-/* Reads a text over the defaults. False: a syntax fault, which is said. */
+/* Reads a text over the defaults. False: a syntax fault, in it or in an included file, which is
+ * said. */
 static bool read_file_text(struct reader *reader, char *text, size_t len, struct tree **tree)
 {
     struct syntax_fault fault = {0};
 
     *tree = tree_new(text, len, &fault);
     if (*tree == NULL) {
-        struct fault_place place = {reader->config->source, str_at(text, len), fault.offset,
-                                    STR_NONE};
+        struct fault_place place = {
+            .file = reader->config->source, .text = str_at(text, len), .offset = fault.offset};
         put_plain(reader->faults, &place, "%s", fault.why.text);
         return false;
     }
     reader->tree = *tree;
+    if (!include_read(reader, *tree))
+        reader_fault_at(reader, "", "out of memory");
+    if (reader->is_cut)
+        return false;
     section_read(reader, &root_section, (*tree)->root, reader->config);
     report_repeated(reader,
                     (*tree)->root); /* after reading: that is when names are known to be secret */
     return true;
 }
 
-static struct config *load(const char *name, char *text, size_t len, char *const *env,
+static struct config *load(const char *name, char *text, size_t len, bool is_file, char *const *env,
                            struct faults *faults)
 {
     uint32_t faults_before = faults_count(faults);
-    struct reader reader = {.faults = faults, .env = env};
+    struct reader reader = {.faults = faults, .env = env, .has_file = is_file};
     struct snapshot *snapshot = snapshot_new(&reader, str_of(name));
     struct tree *tree = NULL;
 
     if (snapshot == NULL) {
-        struct fault_place place = {str_of(name), STR_NONE, SIZE_MAX, STR_NONE};
+        struct fault_place place = {.file = str_of(name), .offset = SIZE_MAX};
         put_plain(faults, &place, "out of memory");
         return NULL;
     }
@@ -111,6 +118,7 @@ static struct config *load(const char *name, char *text, size_t len, char *const
         check_references(&reader);
     }
     map_free(&reader.upstreams);
+    include_close(&snapshot->includes);
     tree_free(&tree);
     if (faults_count(faults) > faults_before) {
         faults_sort(faults);
@@ -120,10 +128,10 @@ static struct config *load(const char *name, char *text, size_t len, char *const
     return &snapshot->config;
 }
 
-struct config *config_load_text(const char *name, char *text, size_t len, char *const *env,
-                                struct faults *faults)
+static struct config *load_text(const char *name, char *text, size_t len, bool is_file,
+                                char *const *env, struct faults *faults)
 {
-    struct config *config = load(name, text, len, env, faults);
+    struct config *config = load(name, text, len, is_file, env, faults);
 
     if (config != NULL) {
         struct snapshot *snapshot = (struct snapshot *)(void *)config;
@@ -135,22 +143,28 @@ struct config *config_load_text(const char *name, char *text, size_t len, char *
     return config;
 }
 
+struct config *config_load_text(const char *name, char *text, size_t len, char *const *env,
+                                struct faults *faults)
+{
+    return load_text(name, text, len, false, env, faults);
+}
+
 struct config *config_load(const char *file, char *const *env, struct faults *faults)
 {
     struct fail why = {""};
     size_t len = 0;
 
     if (file == NULL)
-        return load("built-in defaults", NULL, 0, env, faults);
+        return load("built-in defaults", NULL, 0, false, env, faults);
     char *text = file_read(file, TREE_MAX_BYTES, &len, &why);
     if (text == NULL) {
         /* the reason starts with the file's name already */
         struct str reason = str_from(str_of(why.text), strlen(file) + 2);
-        struct fault_place place = {str_of(file), STR_NONE, SIZE_MAX, STR_NONE};
+        struct fault_place place = {.file = str_of(file), .offset = SIZE_MAX};
         put_plain(faults, &place, "%.*s", STR_ARG(reason));
         return NULL;
     }
-    struct config *config = config_load_text(file, text, len, env, faults);
+    struct config *config = load_text(file, text, len, true, env, faults);
     free(text);
     return config;
 }
