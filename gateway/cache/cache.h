@@ -171,6 +171,11 @@ bool fill_begin(struct fill *fill, const struct fill_head *head,
                 const struct cache_intent *intent) MUST_USE;
 /* Takes all bytes, or none (false: wait for room()). */
 bool fill_write(struct fill *fill, struct str bytes) MUST_USE;
+/* Where up to *room next bytes may be written instead; fill_placed() says how many were, before
+ * anything else happens to the fill. NULL: not there; with *room 0 a call of fill_write() would say
+ * no, and room() follows; else use fill_write(). */
+char *fill_place(struct fill *fill, size_t *room) MUST_USE;
+void fill_placed(struct fill *fill, size_t len);
 void fill_trailers(struct fill *fill,
                    const struct http_fields *fields); /* copied; before fill_end() */
 /* The answer is whole: readers get the end; with an intent, and the announced length met, it

@@ -325,6 +325,61 @@ bool fill_write(struct fill *fill, struct str bytes)
     return result != RING_FULL;
 }
 
+/* ---- bytes that come straight to their place ------------------------------ */
+
+enum { LEAST_PLACE = 4096 }; /* smaller pieces are not worth a system call each */
+
+/* Lock held. The free part of the ring that lies in one piece. */
+static char *ring_place(struct fill *fill, size_t *room)
+{
+    struct ring *ring = fill->ring;
+    size_t end, left;
+
+    *room = 1;
+    if (ring == NULL || ring->size < RING_MOST || fill->reader_count == 0)
+        return NULL;
+    if (fill->ring_used == 0)
+        fill->ring_at = 0;
+    left = ring->size - fill->ring_used;
+    if (left < LEAST_PLACE) {
+        fill->wanted = LEAST_PLACE;
+        *room = 0;
+        return NULL;
+    }
+    end = (fill->ring_at + fill->ring_used) % ring->size;
+    *room = ring->size - end < left ? ring->size - end : left;
+    return ring->bytes + end;
+}
+
+char *fill_place(struct fill *fill, size_t *room)
+{
+    char *to = NULL;
+
+    *room = 1;
+    if (fill->state != FILL_BEGUN)
+        return NULL;
+    if (fill->mode == FILL_BLOCK && fill->total < fill->head.length) {
+        *room = (size_t)(fill->head.length - fill->total);
+        return fill->block != NULL ? fill->block->bytes + fill->total : NULL;
+    }
+    if (fill->mode != FILL_RING)
+        return NULL;
+    pthread_mutex_lock(&fill->lock);
+    to = ring_place(fill, room);
+    pthread_mutex_unlock(&fill->lock);
+    return to;
+}
+
+void fill_placed(struct fill *fill, size_t len)
+{
+    pthread_mutex_lock(&fill->lock);
+    if (fill->mode == FILL_RING)
+        fill->ring_used += len;
+    fill->total += len;
+    fill_notify_readers(fill);
+    pthread_mutex_unlock(&fill->lock);
+}
+
 void fill_trailers(struct fill *fill, const struct http_fields *fields)
 {
     struct http_fields copy;

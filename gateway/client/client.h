@@ -84,6 +84,11 @@ struct client_handler {
     /* The end, once, and nothing after it; the exchange is freed when this returns. reason: static
      * slug. */
     void (*done)(void *arg, enum client_outcome outcome, const char *reason);
+    /* Where the next bytes of the body may be written at once, *room of them; placed() follows in
+     * the same call. NULL: not there; with *room 0 nothing can be taken at all now, and
+     * client_resume_answer() follows; else body() is called. May be NULL, both or neither. */
+    char *(*place)(void *arg, size_t *room);
+    void (*placed)(void *arg, size_t len);
 };
 struct client_exchange;
 /* Starts. `handler` is borrowed (static). NULL: out of memory, and no callback comes. */

@@ -420,6 +420,20 @@ enum h1_event h1_parse(struct h1_parser *parser, char *bytes, size_t len, size_t
     return event;
 }
 
+uint64_t h1_parse_body_left(const struct h1_parser *parser)
+{
+    return parser->place == H1_AT_BODY || parser->place == H1_AT_CHUNK ? parser->left : 0;
+}
+
+void h1_parse_skip_body(struct h1_parser *parser, size_t len)
+{
+    CHECK(len <= h1_parse_body_left(parser));
+    if (parser->left != UINT64_MAX)
+        parser->left -= len;
+    if (parser->place == H1_AT_CHUNK && parser->left == 0)
+        parser->place = H1_AT_CHUNK_CR;
+}
+
 bool h1_parse_ends_here(const struct h1_parser *parser)
 {
     return parser->place == H1_AT_END ||

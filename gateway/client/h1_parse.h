@@ -57,6 +57,10 @@ void h1_parse_begin(struct h1_parser *parser, const struct http_answer_limits *l
 /* The next event in `bytes`, which may be written to. *used: how many are done with; give the rest
  * again, at first for the next event, with more behind it after H1_MORE. */
 enum h1_event h1_parse(struct h1_parser *parser, char *bytes, size_t len, size_t *used) MUST_USE;
+/* How many of the next bytes are body and nothing else; 0: none are known to be. */
+uint64_t h1_parse_body_left(const struct h1_parser *parser);
+/* So many of those have gone past the parser. */
+void h1_parse_skip_body(struct h1_parser *parser, size_t len);
 /* The connection has ended: is the answer whole? (One that ends with the connection is.) */
 bool h1_parse_ends_here(const struct h1_parser *parser);
 bool h1_parse_has_head(const struct h1_parser *parser);

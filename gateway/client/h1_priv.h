@@ -21,11 +21,12 @@
 #include <sys/un.h>
 
 enum {
-    H1_IN_BYTES = 65536,    /* read at once */
-    H1_PIECE_BYTES = 16384, /* of a request's body, sent at once */
-    H1_FRAME_BYTES = 16,    /* a chunk's size line and its end */
-    H1_MOST_ADDRESSES = 8,  /* of a name */
-    H1_KEPT_BYTES = 4096,   /* of a spare exchange's buffers */
+    H1_PIECE_READ_BYTES = 65536, /* of a body, at once */
+    H1_IN_BYTES = 65536 + 16384, /* so that a head and such a body come together */
+    H1_PIECE_BYTES = 16384,      /* of a request's body, sent at once */
+    H1_FRAME_BYTES = 16,         /* a chunk's size line and its end */
+    H1_MOST_ADDRESSES = 8,       /* of a name */
+    H1_KEPT_BYTES = 4096,        /* of a spare exchange's buffers */
     H1_MOST_SPARES = 256
 };
 

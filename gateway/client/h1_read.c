@@ -191,12 +191,55 @@ static void take(struct h1_exchange *exchange, char *bytes, size_t len)
     }
 }
 
+/* ---- straight to its place ------------------------------------------------ */
+
+enum { LEAST_PLACED = 8192 }; /* what is less goes the other way, together with what follows */
+
+/* Body that is known to be body is read to where the handler wants it. False: not so now. */
+static bool read_to_place(struct h1_exchange *exchange)
+{
+    struct h1_parser *parser = &exchange->parser;
+    uint64_t left = h1_parse_body_left(parser);
+    size_t room = 1;
+    char *to;
+    ssize_t got;
+
+    if (left < LEAST_PLACED || exchange->held_len > 0 || exchange->handler->place == NULL)
+        return false;
+    to = exchange->handler->place(exchange->arg, &room);
+    if (to == NULL && room > 0)
+        return false;
+    if (to == NULL) { /* the handler's reader is behind */
+        exchange->held_body = 0;
+        exchange->answer_waits = true;
+        h1_watch(exchange);
+        return true;
+    }
+    got = recv(exchange->connection->fd, to, room < left ? room : (size_t)left, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return true;
+    exchange->base.client->has_called_back = true;
+    if (got == 0) {
+        ended(exchange);
+    } else if (got < 0) {
+        lost(exchange);
+    } else {
+        h1_parse_skip_body(parser, (size_t)got);
+        exchange->handler->placed(exchange->arg, (size_t)got);
+        take(exchange, exchange->base.client->h1->in, 0); /* it may be the end */
+    }
+    return true;
+}
+
 void h1_read(struct h1_exchange *exchange)
 {
     struct client *client = exchange->base.client;
     char *to = client->h1->in;
-    size_t room = H1_IN_BYTES;
+    size_t room = h1_parse_has_head(&exchange->parser) ? H1_PIECE_READ_BYTES : H1_IN_BYTES;
     ssize_t got;
+
+    if (read_to_place(exchange))
+        return;
 
     if (exchange->held_len > 0) { /* an unfinished section: it must stay in one piece */
         if (!make_room(exchange, exchange->held_at + exchange->held_len + READ_ON_BYTES)) {
@@ -232,10 +275,16 @@ void h1_read(struct h1_exchange *exchange)
 
 void h1_read_on(struct h1_exchange *exchange)
 {
-    char *bytes = exchange->held + exchange->held_at;
     size_t len = exchange->held_len, body = exchange->held_body;
+    char *bytes;
 
     exchange->base.client->has_called_back = true;
+    if (len == 0) { /* the socket holds what comes next */
+        exchange->answer_waits = false;
+        h1_watch(exchange);
+        return;
+    }
+    bytes = exchange->held + exchange->held_at;
     if (body > 0 && !exchange->handler->body(exchange->arg, str_at(bytes, body)))
         return; /* not yet; it waits as before */
     exchange->held_body = 0;

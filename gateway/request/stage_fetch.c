@@ -104,6 +104,24 @@ static bool on_body(void *arg, struct str bytes)
     return is_taken;
 }
 
+/* Straight from the socket to where readers find it. */
+static char *on_place(void *arg, size_t *room)
+{
+    struct request *r = arg;
+
+    *room = 1;
+    return r->fetch.fill != NULL ? fill_place(r->fetch.fill, room) : NULL;
+}
+
+static void on_placed(void *arg, size_t len)
+{
+    struct request *r = arg;
+
+    fill_placed(r->fetch.fill, len);
+    if (fetch_is_for_nobody(r))
+        fetch_drop(r, FLIGHT_GO);
+}
+
 static void on_trailers(void *arg, const struct http_fields *fields)
 {
     struct request *r = arg;
@@ -189,6 +207,8 @@ static const struct upstream_handler handler = {
     .read = on_read,
     .done = on_done,
     .tried = on_tried,
+    .place = on_place,
+    .placed = on_placed,
 };
 
 /* ---- the start ---- */

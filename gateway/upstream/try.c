@@ -386,6 +386,27 @@ static bool on_body(void *arg, struct str bytes)
     return is_taken;
 }
 
+static char *on_place(void *arg, size_t *room)
+{
+    struct upstream_exchange *exchange = ((struct attempt *)arg)->exchange;
+    char *to;
+
+    *room = 1;
+    if (exchange->handler->place == NULL)
+        return NULL;
+    to = exchange->handler->place(exchange->arg, room);
+    exchange->waits_for_reader = to == NULL && *room == 0;
+    return to;
+}
+
+static void on_placed(void *arg, size_t len)
+{
+    struct upstream_exchange *exchange = ((struct attempt *)arg)->exchange;
+
+    exchange->active_us = now_us(exchange);
+    exchange->handler->placed(exchange->arg, len);
+}
+
 static void on_trailers(void *arg, const struct http_fields *fields)
 {
     struct upstream_exchange *exchange = ((struct attempt *)arg)->exchange;
@@ -427,8 +448,16 @@ static void on_done(void *arg, enum client_outcome outcome, const char *reason)
     try_end(attempt, kind_of_outcome(outcome), reason);
 }
 
-static const struct client_handler client_handler = {on_interim,  on_head, on_body,
-                                                     on_trailers, on_read, on_done};
+static const struct client_handler client_handler = {
+    .interim = on_interim,
+    .head = on_head,
+    .body = on_body,
+    .trailers = on_trailers,
+    .read = on_read,
+    .done = on_done,
+    .place = on_place,
+    .placed = on_placed,
+};
 
 static bool start_client(struct attempt *attempt)
 {

@@ -155,6 +155,8 @@ struct upstream_handler {
      */
     void (*tried)(void *arg, struct str target, enum upstream_kind kind, int status,
                   bool will_retry);
+    char *(*place)(void *arg, size_t *room); /* as client_handler's; may be NULL */
+    void (*placed)(void *arg, size_t len);
 };
 struct upstream_exchange;
 struct upstream_exchange *upstream_start(struct upstream_pool *pool,

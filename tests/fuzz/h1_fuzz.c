@@ -1,9 +1,10 @@
 /* h1_fuzz.c - whatever bytes an upstream sends, the parser reads them the same however they come.
  *
- * The first two bytes choose: HEAD or not, may the protocol change, and how the rest is cut into
- * pieces. It is read whole and in those pieces, as h1_read.c would, and both must tell the same
- * story. Heads are read a third time, line by line, as libcurl's way does (answer.c): what one
- * lets through with a status and fields the other must let through with the same. */
+ * The first two bytes choose: HEAD or not, may the protocol change, does body go past the parser
+ * where it is known to be body, and how the rest is cut into pieces. It is read whole and in those
+ * pieces, as h1_read.c would, and both must tell the same story. Heads are read a third time, line
+ * by line, as libcurl's way does (answer.c): what one lets through with a status and fields the
+ * other must let through with the same. */
 #include "client/answer_priv.h"
 #include "client/h1_parse.h"
 
@@ -74,7 +75,7 @@ struct reading {
     struct http_field room[MOST_HEADERS];
     struct buf story, body, held;
     enum h1_event last;
-    bool had_head;
+    bool had_head, skips_body;
     size_t given;
 };
 
@@ -100,6 +101,16 @@ static void give(struct reading *reading, const uint8_t *data, size_t len)
     size_t all, used = 0, at = 0;
     char *bytes;
 
+    if (reading->skips_body && reading->held.len == 0) {
+        uint64_t left = h1_parse_body_left(&reading->parser);
+        size_t part = left < len ? (size_t)left : len;
+
+        buf_add(&reading->body, data, part);
+        if (part > 0)
+            h1_parse_skip_body(&reading->parser, part);
+        data += part;
+        len -= part;
+    }
     CHECK(buf_add(&reading->held, data, len));
     all = reading->held.len;
     bytes = malloc(all > 0 ? all : 1);
@@ -180,6 +191,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     begin(&whole, data[0]);
     begin(&pieces, data[0]);
+    pieces.skips_body = (data[0] & 4) != 0;
     step = data[1] % 61u + 1;
     data += 2;
     size -= 2;

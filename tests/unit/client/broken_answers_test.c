@@ -112,7 +112,7 @@ static void run_row(const struct row *row)
     if (seen > 1 || (seen == 0 && row->steps[0].kind == S_HEAD))
         fail_msg("%s: the server saw it %zu times", row->name, seen);
     if (row->outcome == CLIENT_OK && row->steps[2].kind == S_PAUSE)
-        bench_idle(&bench, 20); /* poison that comes after the next request cannot be told */
+        bench_idle(&bench, 200); /* poison that comes after the next request cannot be told */
     bench_canary(&bench, row->name);
     bench_canary(&bench, row->name);
     bench_stop(&bench);

@@ -195,8 +195,12 @@ static inline void probe_later_answer(void *arg)
         client_resume_answer(p->exchange);
 }
 
-static const struct client_handler probe_handler = {probe_interim,  probe_head, probe_body,
-                                                    probe_trailers, probe_read, probe_done};
+static const struct client_handler probe_handler = {.interim = probe_interim,
+                                                    .head = probe_head,
+                                                    .body = probe_body,
+                                                    .trailers = probe_trailers,
+                                                    .read = probe_read,
+                                                    .done = probe_done};
 
 static inline void bench_start(struct bench *bench, uint16_t port)
 {

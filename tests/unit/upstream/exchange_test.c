@@ -107,8 +107,8 @@ static void on_tried(void *arg, struct str target, enum upstream_kind kind, int 
     seen->last_will_retry = will_retry;
 }
 
-static const struct upstream_handler handler = {NULL,    on_head, on_body, NULL,
-                                                on_read, on_done, on_tried};
+static const struct upstream_handler handler = {
+    .head = on_head, .body = on_body, .read = on_read, .done = on_done, .tried = on_tried};
 
 enum { MOST_TARGETS = 3 };
 struct stage {
