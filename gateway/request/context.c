@@ -284,7 +284,7 @@ void request_release(struct request *r)
     free(r->body.bytes);
     buf_free(&r->system.text);
     if (r->fetch.is_refresh)
-        context->refreshing--;
+        refresh_ended(r);
     context_rules_release(&r->crules);
     if (r->is_finished)
         context->live--;

@@ -73,6 +73,19 @@ static struct request *new_refresh(const struct request *of, struct flight **lea
     return r;
 }
 
+static void count(struct request_context *context, const char *outcome)
+{
+    struct str slug = str_of(outcome);
+
+    count_series(context, M_CACHE_REFRESHES, 1, &slug);
+}
+
+void refresh_ended(const struct request *r)
+{
+    r->context->refreshing--;
+    count(r->context, r->cache.stored ? "stored" : "failed");
+}
+
 enum refresh refresh_start(struct request *r)
 {
     struct request_context *context = r->context;
@@ -80,8 +93,12 @@ enum refresh refresh_start(struct request *r)
     struct flight *lead;
     struct request *refresh = NULL;
 
-    if (context->refreshing >= REQUEST_REFRESHES || context->is_aborting)
+    if (context->is_aborting)
         return REFRESH_NOT_NOW;
+    if (context->refreshing >= REQUEST_REFRESHES) {
+        count(context, "ceiling");
+        return REFRESH_NOT_NOW;
+    }
     switch (cache_lead(context->shared->cache, &r->cache.key, now_us, &lead)) {
     case FLIGHT_FOLLOW:
         return REFRESH_BY_ANOTHER;

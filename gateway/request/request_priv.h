@@ -362,6 +362,7 @@ void part_on_stored(struct request *r);
 enum refresh { REFRESH_STARTED, REFRESH_BY_ANOTHER, REFRESH_NOT_NOW };
 /* Fetches r's entry anew, for the next ones. */
 enum refresh refresh_start(struct request *r);
+void refresh_ended(const struct request *r);
 /* What came could not take the entry's place. */
 void refresh_failed(struct request *r);
 

@@ -167,9 +167,10 @@ static void on_done(void *arg, const struct upstream_result *result)
     count_end(r);
     fetch_leave_orphans(r);
     if (r->fetch.fill != NULL) {
-        if (result->kind != UPSTREAM_OK)
+        if (result->kind != UPSTREAM_OK) {
             fill_fail(&r->fetch.fill);
-        else if (fill_end(&r->fetch.fill)) {
+            r->cache.stored = false;
+        } else if (fill_end(&r->fetch.fill)) {
             r->cache.stored = true;
             part_on_stored(r);
         }

@@ -76,4 +76,5 @@ test("a thousand clients and a stale entry within stale-while-revalidate: one re
   held.pop().writeHead(200, { "Cache-Control": "max-age=60" }).end("new");
   await until(async () => (await get("/stale")).body === "new", "the refresh was not stored");
   assert.equal(fetched.length, 2);
+  await until(async () => (await metric("gateway_cache_refreshes_total")) === 1, "the refresh was not counted");
 });
