@@ -1,22 +1,11 @@
 /* exchange_test.c - tries, retries and deadlines against scripted targets. */
-#include "../client/script_server.h"
-#include "upstream/upstream_priv.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "stage.h"
 
 #define OK_HI "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 #define BUSY  "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
 
-static const struct step serve[] = {{S_SERVE, NULL, 0}};
 static const struct step hangs_up[] = {{S_HEAD, NULL, 0}, {S_END, NULL, 0}};
 static const struct step is_busy[] = {{S_HEAD, NULL, 0}, {S_SEND, BUSY, 0}, {S_SERVE, NULL, 0}};
-static const struct step is_silent[] = {{S_HEAD, NULL, 0}, {S_HANG, NULL, 0}};
 static const struct step is_deaf[] = {{S_HANG, NULL, 0}};
 static const struct step falls_silent[] = {
     {S_HEAD, NULL, 0},
@@ -30,155 +19,6 @@ static const struct step takes_body_dies[] = {{S_UNTIL, "0123456789", 0}, {S_END
 static const struct step takes_body[] = {
     {S_UNTIL, "0123456789", 0}, {S_SEND, OK_HI, 0}, {S_SERVE, NULL, 0}};
 
-struct seen { /* one exchange as its caller sees it */
-    struct loop *loop;
-    struct upstream_exchange *exchange;
-    int status, tries, last_status;
-    enum upstream_kind last_kind;
-    bool last_will_retry, is_done, cancels_in_head, is_stream;
-    char body[256];
-    size_t body_len;
-    struct upstream_result result;
-    struct str upload;
-    size_t upload_at;
-};
-
-static void on_head(void *arg, int status, const struct http_fields *fields,
-                    const struct http_answer_facts *facts, const struct upstream_result *so_far)
-{
-    struct seen *seen = arg;
-
-    (void)fields;
-    (void)facts;
-    assert_int_equal(seen->status, 0);
-    assert_true(so_far->attempts > 0);
-    seen->status = status;
-    if (seen->is_stream)
-        upstream_is_stream(seen->exchange, 100);
-    if (seen->cancels_in_head) {
-        upstream_cancel(&seen->exchange);
-        loop_stop(seen->loop);
-    }
-}
-
-static bool on_body(void *arg, struct str bytes)
-{
-    struct seen *seen = arg;
-
-    assert_true(seen->body_len + bytes.len < sizeof(seen->body));
-    memcpy(seen->body + seen->body_len, bytes.ptr, bytes.len);
-    seen->body_len += bytes.len;
-    return true;
-}
-
-static ptrdiff_t on_read(void *arg, char *to, size_t room)
-{
-    struct seen *seen = arg;
-    size_t left = seen->upload.len - seen->upload_at;
-
-    if (left == 0)
-        return CLIENT_READ_END;
-    left = left < room ? left : room;
-    memcpy(to, seen->upload.ptr + seen->upload_at, left);
-    seen->upload_at += left;
-    return (ptrdiff_t)left;
-}
-
-static void on_done(void *arg, const struct upstream_result *result)
-{
-    struct seen *seen = arg;
-
-    assert_false(seen->is_done);
-    seen->is_done = true;
-    seen->result = *result;
-    seen->exchange = NULL;
-    loop_stop(seen->loop);
-}
-
-static void on_tried(void *arg, struct str target, enum upstream_kind kind, int status,
-                     bool will_retry)
-{
-    struct seen *seen = arg;
-
-    assert_true(target.len > 0);
-    seen->tries++;
-    seen->last_kind = kind;
-    seen->last_status = status;
-    seen->last_will_retry = will_retry;
-}
-
-static const struct upstream_handler handler = {
-    .head = on_head, .body = on_body, .read = on_read, .done = on_done, .tried = on_tried};
-
-enum { MOST_TARGETS = 3 };
-struct stage {
-    struct script_server *servers[MOST_TARGETS];
-    char urls[MOST_TARGETS][64];
-    struct target_config targets[MOST_TARGETS];
-    struct upstream_config config;
-    struct loop *loop;
-    struct upstreams *upstreams;
-    struct upstream_pool *pool;
-    struct deadline hang;
-};
-
-static void hangs(void *arg)
-{
-    (void)arg;
-    fprintf(stderr, "the exchange hangs\n");
-    abort();
-}
-
-static void stage_start(struct stage *s)
-{
-    struct client_options options = {64, 60000, 100, 32768, false};
-    struct fail why = {{0}};
-
-    memset(s, 0, sizeof(*s));
-    s->loop = loop_new(&why);
-    s->upstreams = upstreams_new();
-    assert_non_null(s->loop);
-    assert_non_null(s->upstreams);
-    s->pool = upstream_pool_new(s->loop, s->upstreams, &options, &why);
-    assert_non_null(s->pool);
-    s->config = (struct upstream_config){.name = STR("u"),
-                                         .targets = s->targets,
-                                         .balance = BALANCE_ROUND_ROBIN,
-                                         .connect_timeout_ms = 1000,
-                                         .first_byte_timeout_ms = 2000,
-                                         .idle_timeout_ms = 2000};
-    s->config.keepalive = 64;
-    s->config.retry.attempts = 1;
-    s->config.retry.on = RETRY_CONNECT | RETRY_RESET | RETRY_502 | RETRY_503 | RETRY_504;
-    s->config.retry.budget = 0.2;
-    s->config.retry.buffer_bytes = 1024;
-    s->config.ejection.failures = 5;
-    s->config.ejection.eject_for_ms = 10000;
-    s->config.ejection.max = 0.5;
-    s->config.max_requests = 100;
-    s->config.queue_timeout_ms = 1000;
-    s->hang = (struct deadline){.fn = hangs};
-}
-
-static void add_target(struct stage *s, uint16_t port)
-{
-    uint32_t i = s->config.target_count++;
-
-    snprintf(s->urls[i], sizeof(s->urls[i]), "http://127.0.0.1:%u", (unsigned)port);
-    s->targets[i] = (struct target_config){
-        .url = str_of(s->urls[i]), .host = STR("127.0.0.1"), .port = port, .weight = 1};
-}
-
-static void add_server(struct stage *s, const struct step *const *scripts, size_t count)
-{
-    uint32_t i = s->config.target_count;
-
-    s->servers[i] = malloc(sizeof(struct script_server));
-    assert_non_null(s->servers[i]);
-    server_start(s->servers[i], scripts, count);
-    add_target(s, s->servers[i]->port);
-}
-
 /* A port that nobody listens on. */
 static void add_nobody(struct stage *s)
 {
@@ -190,46 +30,6 @@ static void add_nobody(struct stage *s)
     assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
     close(fd);
     add_target(s, ntohs(at.sin_port));
-}
-
-static void stage_stop(struct stage *s)
-{
-    struct target_status status;
-
-    for (uint32_t i = 0; i < s->config.target_count; i++) { /* nothing is left in flight */
-        assert_true(upstreams_status(s->upstreams, &s->config, i, loop_now_us(s->loop), &status));
-        assert_int_equal(status.in_flight, 0);
-    }
-    upstream_pool_free(&s->pool);
-    loop_free(&s->loop);
-    upstreams_free(&s->upstreams);
-    for (uint32_t i = 0; i < MOST_TARGETS; i++)
-        if (s->servers[i] != NULL) {
-            server_stop(s->servers[i]);
-            free(s->servers[i]);
-        }
-}
-
-static void run(struct stage *s, struct seen *seen, const char *method, int64_t timeout_ms)
-{
-    const struct http_fields fields = {NULL, 0, 0, NULL};
-    struct upstream_request request = {.upstream = &s->config,
-                                       .method = str_of(method),
-                                       .path = STR("/x"),
-                                       .client_host = STR("client.test"),
-                                       .fields = &fields,
-                                       .timeout_ms = timeout_ms};
-
-    if (seen->upload.len > 0) {
-        request.body = CLIENT_BODY_SIZED;
-        request.body_length = seen->upload.len;
-    }
-    seen->loop = s->loop;
-    seen->exchange = upstream_start(s->pool, &request, &handler, seen);
-    assert_non_null(seen->exchange);
-    assert_true(deadline_set(s->loop, &s->hang, clock_mono_us() + 8000000));
-    loop_run(s->loop);
-    deadline_clear(s->loop, &s->hang);
 }
 
 static void a_plain_one(void **state)
@@ -470,82 +270,9 @@ static void deaf_to_an_upload(void **state)
     stage_stop(&s);
 }
 
-/* The first target is silent: after the p95 a second one is asked, and answers. */
-static void a_slow_get_is_hedged(void **state)
-{
-    const struct step *silent[] = {is_silent}, *serving[] = {serve};
-    struct upstream_status status;
-    struct members members;
-    struct stage s;
-    struct seen seen = {0};
-
-    (void)state;
-    stage_start(&s);
-    add_server(&s, silent, 1);
-    add_server(&s, serving, 1);
-    s.config.hedge = true;
-    assert_true(registry_resolve(s.upstreams, &s.config, &members));
-    for (uint32_t i = 0; i < 2 * LATENCY_ENOUGH; i++)
-        latency_note(&members.group->latency, 1000);
-    run(&s, &seen, "GET", 5000);
-    assert_int_equal(seen.result.kind, UPSTREAM_OK);
-    assert_int_equal(seen.result.attempts, 2);
-    assert_string_equal(seen.body, "canary GET /x");
-    assert_true(str_eq(seen.result.target, s.targets[1].url));
-    assert_int_equal(seen.tries, 1); /* who was dropped has neither failed nor answered */
-    upstreams_upstream_status(s.upstreams, &s.config, 0, &status);
-    assert_int_equal(status.hedged, 1);
-    assert_int_equal(status.retrying, 0);
-    assert_int_equal(status.in_flight, 0);
-    seen = (struct seen){0}; /* never what may not be repeated */
-    s.config.first_byte_timeout_ms = 60;
-    run(&s, &seen, "POST", 5000);
-    assert_int_equal(seen.result.attempts, 1);
-    members_clear(&members);
-    stage_stop(&s);
-}
-
-/* Without a place and without a queue it is 503; with one it waits until it is too late. */
-static void without_a_place(void **state)
-{
-    const struct step *scripts[] = {serve};
-    struct members members;
-    struct stage s;
-    struct seen seen = {0};
-
-    (void)state;
-    stage_start(&s);
-    add_server(&s, scripts, 1);
-    s.config.max_requests = 1;
-    assert_true(registry_resolve(s.upstreams, &s.config, &members));
-    atomic_fetch_add(&members.targets[0]->in_flight, 1); /* another worker's */
-    run(&s, &seen, "GET", 5000);
-    assert_int_equal(seen.result.kind, UPSTREAM_OVERLOAD);
-    assert_string_equal(seen.result.reason, "queue_full");
-    assert_int_equal(seen.result.attempts, 0);
-    seen = (struct seen){0};
-    s.config.queue = 1;
-    s.config.queue_timeout_ms = 30;
-    run(&s, &seen, "GET", 5000);
-    assert_string_equal(seen.result.reason, "queue_timeout");
-    seen = (struct seen){0}; /* the whole deadline ends the wait too */
-    s.config.queue_timeout_ms = 4000;
-    run(&s, &seen, "GET", 30);
-    assert_int_equal(seen.result.kind, UPSTREAM_TOTAL_TIMEOUT);
-    atomic_fetch_sub(&members.targets[0]->in_flight, 1);
-    seen = (struct seen){0};
-    run(&s, &seen, "GET", 5000);
-    assert_int_equal(seen.result.kind, UPSTREAM_OK);
-    assert_int_equal(atomic_load(&members.group->queued), 0);
-    members_clear(&members);
-    stage_stop(&s);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_slow_get_is_hedged),
-        cmocka_unit_test(without_a_place),
         cmocka_unit_test(a_plain_one),
         cmocka_unit_test(no_target_at_all),
         cmocka_unit_test(refused_goes_to_the_other),

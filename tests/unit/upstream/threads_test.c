@@ -90,6 +90,7 @@ static void change_names(uint32_t round)
 static void every_place_is_given_back(void **state)
 {
     pthread_t threads[WORKERS];
+    struct config all = {.upstreams = &config, .upstream_count = 1};
     struct target_status status;
 
     (void)state;
@@ -110,6 +111,7 @@ static void every_place_is_given_back(void **state)
     config.breaker.half_open = 2;
     upstreams = upstreams_new();
     assert_non_null(upstreams);
+    assert_true(upstreams_adopt(upstreams, &all));
     for (int i = 0; i < WORKERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, work, NULL), 0);
     for (uint32_t round = 0; round < ROUNDS / 10; round++)
