@@ -41,6 +41,9 @@ _Static_assert(sizeof(union window_record) == RECORD_WORDS * sizeof(uint64_t), "
 uint32_t window_words(enum window_kind kind);
 /* Most requests at one moment: the limit, of a bucket its burst. */
 uint64_t window_capacity(const struct window_config *window);
+/* Of a bucket: the time that one request costs. Of a strict window: an eighth of its period. */
+uint64_t window_interval_ns(const struct window_config *window);
+uint64_t window_slice_us(const struct window_config *window);
 /* Lets time pass: everything below wants a rolled record. A `now` that lies a little before the
  * record's own time (another worker's clock was read later) counts as that time. */
 void window_roll(const struct window_config *window, union window_record *record,
@@ -61,6 +64,15 @@ uint64_t window_idle_us(const struct window_config *window, const union window_r
 /* Fills everything but `refuses` and `retry_us`. */
 void window_describe(const struct window_config *window, const union window_record *record,
                      struct limit_time now, struct limit_window *out);
+
+/* ---- decide.c ---- */
+/* One decision on records that are at hand, for every store: takes `cost` from all or from none,
+ * and says what is left. With cost 0 it is a look. */
+void decision_take(const struct window_config *const *windows, union window_record *records,
+                   uint32_t count, uint64_t cost, struct limit_time now, struct limit_state *state);
+/* The windows of all policies in one row; how many. */
+uint32_t decision_windows(const struct limit_policy *policies, uint32_t policy_count,
+                          const struct window_config *windows[LIMIT_MAX_WINDOWS]);
 
 /* ---- calendar.c ---- */
 struct calendar_span {

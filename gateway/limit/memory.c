@@ -226,32 +226,6 @@ static void store_part(struct plan *plan, struct part *part, const struct limit_
     slot->idle_stamp = table_stamp(now.mono_us + idle_us) + 1;
 }
 
-/* Asks every window; describes those that refuse. */
-static void plan_ask(struct plan *plan, uint64_t cost, struct limit_time now,
-                     struct limit_state *state)
-{
-    uint64_t longest_us = 0;
-
-    state->count = plan->window_count;
-    state->allowed = true;
-    state->worst = 0;
-    for (uint32_t i = 0; i < plan->window_count; i++) {
-        struct limit_window *out = &state->windows[i];
-
-        window_roll(plan->windows[i], &plan->records[i], now);
-        out->refuses = cost > 0 && !window_allows(plan->windows[i], &plan->records[i], cost, now);
-        out->retry_us = 0;
-        if (!out->refuses)
-            continue;
-        out->retry_us = window_wait_us(plan->windows[i], &plan->records[i], cost, now);
-        if (state->allowed || out->retry_us > longest_us) {
-            longest_us = out->retry_us;
-            state->worst = i;
-        }
-        state->allowed = false;
-    }
-}
-
 void limit_take(struct limiter *limiter, const struct limit_policy *policies, uint32_t policy_count,
                 uint64_t cost, struct limit_time now, struct limit_state *state)
 {
@@ -259,12 +233,7 @@ void limit_take(struct limiter *limiter, const struct limit_policy *policies, ui
 
     plan_lock(&plan, limiter, policies, policy_count);
     plan_load(&plan, now);
-    plan_ask(&plan, cost, now, state);
-    for (uint32_t i = 0; i < plan.window_count; i++) {
-        if (state->allowed && cost > 0)
-            window_add(plan.windows[i], &plan.records[i], cost, now);
-        window_describe(plan.windows[i], &plan.records[i], now, &state->windows[i]);
-    }
+    decision_take(plan.windows, plan.records, plan.window_count, cost, now, state);
     if (state->allowed && cost > 0) {
         for (uint32_t i = 0; i < plan.part_count; i++)
             store_part(&plan, &plan.parts[i], state, now);

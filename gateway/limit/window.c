@@ -14,6 +14,7 @@
 enum { US_PER_MS = 1000, NS_PER_US = 1000 };
 static const uint64_t FAR_NS = UINT64_MAX / 4;     /* 146 years: no sum of two overflows */
 static const uint64_t CLOCK_SLACK_NS = 1000000000; /* workers read the clock once a turn */
+static const uint64_t CLOCK_SLACK_US = 1000000;
 
 __extension__ typedef unsigned __int128 wide;
 
@@ -96,7 +97,7 @@ uint64_t window_capacity(const struct window_config *window)
 /* ---- bucket: nanoseconds, so that a third of a second is a third ---- */
 
 /* Time that one request costs; rounded up, so the rate is never passed. */
-static uint64_t bucket_interval_ns(const struct window_config *window)
+uint64_t window_interval_ns(const struct window_config *window)
 {
     uint64_t period_ns = period_us(window) * NS_PER_US, limit = window->limit;
 
@@ -114,7 +115,7 @@ static uint64_t bucket_span_ns(uint64_t requests, uint64_t interval_ns)
 
 static uint64_t bucket_full_ns(const struct window_config *window)
 {
-    return bucket_span_ns(window_capacity(window), bucket_interval_ns(window));
+    return bucket_span_ns(window_capacity(window), window_interval_ns(window));
 }
 
 static uint64_t now_ns(struct limit_time now)
@@ -137,7 +138,7 @@ static uint64_t bucket_wait_us(const struct window_config *window,
                                const union window_record *record, uint64_t cost,
                                struct limit_time now)
 {
-    uint64_t need = bucket_span_ns(cost, bucket_interval_ns(window));
+    uint64_t need = bucket_span_ns(cost, window_interval_ns(window));
     uint64_t wait = minus(record->bucket.tat_ns + need, now_ns(now) + bucket_full_ns(window));
 
     return wait / NS_PER_US + (wait % NS_PER_US != 0);
@@ -159,6 +160,9 @@ static void sliding_roll(const struct window_config *window, union window_record
     uint64_t period = period_us(window);
     uint64_t elapsed = minus(now.mono_us, record->sliding.start_us);
 
+    if (record->sliding.start_us > now.mono_us + CLOCK_SLACK_US)
+        record->sliding.start_us =
+            now.mono_us; /* the store's new clock is far behind its old one */
     if (elapsed < period)
         return;
     record->sliding.previous = elapsed < 2 * period ? record->sliding.current : 0;
@@ -209,7 +213,7 @@ static uint64_t sliding_remaining(const struct window_config *window,
 /* ---- strict: eighths of the period, every touched one counted whole ---- */
 
 /* A whole number of µs, because a period is whole ms and 8 divides 1000. */
-static uint64_t slice_us(const struct window_config *window)
+uint64_t window_slice_us(const struct window_config *window)
 {
     return period_us(window) >= STRICT_SLICES ? period_us(window) / STRICT_SLICES : 1;
 }
@@ -219,7 +223,7 @@ static void strict_roll(const struct window_config *window, union window_record 
 {
     enum { SLICES = STRICT_SLICES + 1, CLOCK_SLACK = 64 };
     uint32_t *counts = record->strict.counts;
-    uint32_t index = (uint32_t)(now.mono_us / slice_us(window));
+    uint32_t index = (uint32_t)(now.mono_us / window_slice_us(window));
     uint32_t gone = index - record->strict.index;
 
     if (gone > UINT32_MAX - CLOCK_SLACK) /* a clock that was read a little earlier */
@@ -247,7 +251,7 @@ static uint64_t strict_until_us(const struct window_config *window,
                                 const union window_record *record, uint64_t steps,
                                 struct limit_time now)
 {
-    uint64_t slice = slice_us(window), index = now.mono_us / slice;
+    uint64_t slice = window_slice_us(window), index = now.mono_us / slice;
     uint64_t ahead = (uint32_t)(record->strict.index - (uint32_t)index); /* 0 but for old clocks */
 
     return (index + ahead + steps) * slice - now.mono_us;
@@ -285,7 +289,7 @@ static void fixed_roll(const struct window_config *window, union window_record *
 {
     if (minus(now.mono_us, record->fixed.start_us) >= period_us(window))
         record->fixed.count = 0;
-    if (record->fixed.count == 0)
+    if (record->fixed.count == 0 || record->fixed.start_us > now.mono_us + CLOCK_SLACK_US)
         record->fixed.start_us = now.mono_us;
 }
 
@@ -360,7 +364,7 @@ void window_add(const struct window_config *window, union window_record *record,
 {
     switch (window->kind) {
     case WINDOW_BUCKET:
-        record->bucket.tat_ns += bucket_span_ns(cost, bucket_interval_ns(window));
+        record->bucket.tat_ns += bucket_span_ns(cost, window_interval_ns(window));
         break;
     case WINDOW_SLIDING:
         if (record->sliding.current == 0 && record->sliding.previous == 0)
@@ -384,7 +388,7 @@ void window_give_back(const struct window_config *window, union window_record *r
 
     switch (window->kind) {
     case WINDOW_BUCKET:
-        back = bucket_span_ns(cost, bucket_interval_ns(window));
+        back = bucket_span_ns(cost, window_interval_ns(window));
         record->bucket.tat_ns -= smaller(back, minus(record->bucket.tat_ns, now_ns(now)));
         break;
     case WINDOW_SLIDING:
@@ -453,7 +457,7 @@ void window_describe(const struct window_config *window, const union window_reco
     switch (window->kind) {
     case WINDOW_BUCKET:
         out->remaining = minus(now_ns(now) + bucket_full_ns(window), record->bucket.tat_ns) /
-                         bucket_interval_ns(window);
+                         window_interval_ns(window);
         break;
     case WINDOW_SLIDING:
         out->remaining = sliding_remaining(window, record, now);
