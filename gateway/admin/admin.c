@@ -158,7 +158,7 @@ static void audit(const struct call *call)
 }
 
 /* What the answer says must be known: the rest of the request is not ours any more after it. */
-void call_finish(struct call *call)
+void call_conclude(struct call *call)
 {
     struct request_system *q = call->question;
     struct admin *admin = call->admin;
@@ -188,7 +188,7 @@ void admin_answer(struct admin *admin, struct request_system *question)
     call = arena_zero(question->arena, sizeof(*call)); /* it may outlive this call */
     if (call == NULL) {
         answer_refusal(&now, 503, "out of memory");
-        call_finish(&now);
+        call_conclude(&now);
         return;
     }
     *call = now;
@@ -197,7 +197,7 @@ void admin_answer(struct admin *admin, struct request_system *question)
     walk(call);
     admin->rules = NULL;
     if (!call->is_pending)
-        call_finish(call);
+        call_conclude(call);
 }
 
 void admin_warm(struct admin *admin, const struct config *config)

@@ -66,14 +66,14 @@ struct call {
     uint32_t member_count;
     struct str segment, second_segment; /* of the path, where the table says {…}; decoded */
     struct str detail;                  /* for the audit line: what came of it; arena */
-    bool is_pending;                    /* call_finish() comes later */
+    bool is_pending;                    /* call_conclude() comes later */
 };
 
 /* ---- admin.c ---- */
 /* Of an endpoint that set is_pending and has its answer now. Main thread; the call is gone after
  * it.
  */
-void call_finish(struct call *call);
+void call_conclude(struct call *call);
 /* work(arg) off the main thread, then done(arg) on it; both at once where that is not possible. */
 void admin_work(struct admin *admin, void (*work)(void *arg), void (*done)(void *arg), void *arg);
 

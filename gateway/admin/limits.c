@@ -70,19 +70,35 @@ void get_rate_limit_status(struct call *call)
     answer_text(call, 200, STR("application/json"));
 }
 
+/* The counters of one key, here and in the store. Was there something to forget? */
+static bool forget(const struct call *call, struct hash128 client, struct hash128 key,
+                   const struct window_set *windows)
+{
+    const struct request_shared *shared = call->admin->shared;
+    struct limit_policy policy = {windows, key, client};
+    bool had_some = limit_forget(shared->limiter, key);
+
+    if (shared->store == NULL || windows->count == 0)
+        return had_some;
+    limit_store_forget(shared->store, &policy, 1);
+    return true; /* the store is asked, and nobody waits for what it had */
+}
+
 void delete_rate_limit_client(struct call *call)
 {
-    struct limiter *limiter = call->admin->shared->limiter;
     struct caller caller;
     bool deleted = false;
 
     /* nobody of that name: nothing was counted either */
     if (named_caller(call, call->segment, &caller)) {
-        deleted = limit_forget(limiter, limit_key(caller.hash, LIMIT_TIER, STR_NONE));
+        for (uint32_t i = 0; i < call->config->tier_count; i++)
+            deleted |= forget(call, caller.hash, limit_key(caller.hash, LIMIT_TIER, STR_NONE),
+                              &call->config->tiers[i].windows);
         for (uint32_t i = 0; i < call->config->route_count; i++)
-            if (limit_forget(limiter, limit_key(caller.hash, LIMIT_ROUTE_OF_CLIENT,
-                                                call->config->routes[i].name)))
-                deleted = true;
+            deleted |=
+                forget(call, caller.hash,
+                       limit_key(caller.hash, LIMIT_ROUTE_OF_CLIENT, call->config->routes[i].name),
+                       &call->config->routes[i].limit.windows);
         call->detail = arena_printf(call->question->arena, "client=%.*s deleted=%s",
                                     STR_ARG(caller.name), deleted ? "true" : "false");
     }

@@ -133,7 +133,7 @@ static void finish(struct job *job)
     arena_free(&job->arena);
     free(job);
     if (call->is_pending)
-        call_finish(call);
+        call_conclude(call);
 }
 
 static void told(void *arg, uint32_t known, uint32_t applied)

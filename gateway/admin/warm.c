@@ -115,7 +115,7 @@ static void answer_waiting(struct warm_wait *wait)
     deadline_clear(admin->loop, &wait->due);
     answer_progress(call, wait->entry->warming, wait->entry->is_heard);
     free(wait);
-    call_finish(call);
+    call_conclude(call);
 }
 
 static void on_due(void *arg)

@@ -120,6 +120,8 @@ struct identity_config {
 };
 
 /* ---- limits ---- */
+/* What a decision is without the store; INHERIT: what limits.on_failure says (routes only). */
+enum on_failure { ON_FAILURE_LOCAL, ON_FAILURE_OPEN, ON_FAILURE_CLOSED, ON_FAILURE_INHERIT };
 enum window_kind { WINDOW_BUCKET, WINDOW_SLIDING, WINDOW_FIXED, WINDOW_STRICT, WINDOW_CALENDAR };
 struct window_config {
     struct str name; /* "second", "minute", "hour", "day", "month", or the operator's */
@@ -144,6 +146,8 @@ struct limits_config {
     struct str report;   /* name of the window that X-RateLimit-* describe */
     bool reset_is_delta; /* "delta" instead of "epoch" */
     bool dry_run;
+    int64_t deadline_ms; /* for the store's decision */
+    enum on_failure on_failure;
     uint64_t max_clients;
     bool ietf_headers;
     double retry_jitter;    /* 0..1: Retry-After grows by up to this share */
@@ -291,6 +295,7 @@ struct route_config {
         uint32_t cost_per_kib;     /* of both bodies, on top */
         struct str cost_header;    /* of the upstream's answer: the whole cost; empty: none */
         bool exempt, dry_run;
+        enum on_failure on_failure;
         enum limit_scope scope;
         struct str scope_header; /* for SCOPE_HEADER */
     } limit;

@@ -187,6 +187,7 @@ const struct collection tier_collection = {.section = &tier_section,
 
 /* ---- limits ---- */
 
+static const struct words failures = {{"local", "open", "closed"}};
 static const struct words resets = {{"epoch", "delta"}};
 
 #define L struct limits_config
@@ -199,6 +200,10 @@ static const struct field limits_fields[] = {
     FIELD_WITH(resets, "reset", kind_flag, L, reset_is_delta, "epoch", 0, 0,
                "X-RateLimit-Reset as epoch seconds or as seconds to wait"),
     FIELD("dry_run", kind_bool, L, dry_run, "false", 0, 0, "count and log, refuse nobody"),
+    FIELD("deadline", kind_duration, L, deadline_ms, "5ms", 1, 10000,
+          "for the store's decision; later: on_failure"),
+    FIELD_WITH(failures, "on_failure", kind_choice, L, on_failure, "local", 0, 0,
+               "without the store: local (this gateway's share), open or closed (503)"),
     FIELD("max_clients", kind_number, L, max_clients, "1000000", 1, INT64_C(1000000000),
           "clients whose counters are kept"),
     FIELD("ietf_headers", kind_bool, L, ietf_headers, "true", 0, 0,

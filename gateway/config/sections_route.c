@@ -75,6 +75,7 @@ static bool is_token_or_empty(struct str text)
 
 static const struct text_rule token_or_empty_rule = {"the name of a header field, or nothing",
                                                      is_token_or_empty};
+static const struct words failures = {{"local", "open", "closed", "inherit"}};
 static const struct field limit_fields[] = {
     WINDOW_FIELDS(R, limit.windows),
     FIELD("cost", kind_count, R, limit.cost, "1", 1, 1000000,
@@ -88,6 +89,8 @@ static const struct field limit_fields[] = {
      .kind = &kind_scope,
      .initial = "client",
      .about = "who shares the windows: client, ip, route (everybody) or header:NAME"},
+    FIELD_WITH(failures, "on_failure", kind_choice, R, limit.on_failure, "inherit", 0, 0,
+               "without the store: local, open, closed (503), or as limits.on_failure says"),
     FIELD("dry_run", kind_bool, R, limit.dry_run, "false", 0, 0, "count and log, refuse nobody"),
 };
 static const struct section limit_section = {SECTION(limit_fields, 0)};

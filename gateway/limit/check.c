@@ -17,6 +17,12 @@ static void check_window(const struct config *config, const char *path,
                    "the window \"%.*s\" allows %" PRIu64
                    ", expected at most 4294967295 for sliding and strict windows",
                    STR_ARG(window->name), window->limit);
+    if (window->kind == WINDOW_BUCKET &&
+        (double)window_capacity(window) * (double)window_interval_ns(window) > 4503599627370496.0)
+        faults_add(faults, config, path,
+                   "the bucket \"%.*s\" takes more than 52 days to fill, expected a window of "
+                   "another kind",
+                   STR_ARG(window->name));
 }
 
 static void check_set(const struct config *config, const char *path, const struct window_set *set,

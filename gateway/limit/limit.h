@@ -129,6 +129,56 @@ struct limiter_counts {
 };
 struct limiter_counts limiter_counts(struct limiter *limiter);
 
+/* ---- counters in Redis, shared by all gateways: one for each worker ---- */
+struct limit_store;
+struct loop;
+struct sheet;
+/* NULL: out of memory, or the URL is unsound. `limiter` is what it mirrors to, and decides by while
+ * the server is away. `has_pulse`: this one tells the server that the gateway lives. */
+struct limit_store *limit_store_new(struct loop *loop, struct limiter *limiter,
+                                    const struct config *config, struct sheet *sheet,
+                                    bool has_pulse, struct fail *why) MUST_USE;
+void limit_store_use(struct limit_store *store, const struct config *config); /* after a reload */
+void limit_store_free(struct limit_store **store); /* calls on their way end unanswered */
+/* Where a decision came from. */
+enum limit_origin {
+    LIMIT_FROM_STORE,
+    LIMIT_FROM_MEMORY, /* the store was away: this gateway's share */
+    LIMIT_FROM_NOBODY, /* the store was away, and on_failure is open: allowed, nothing is known */
+    LIMIT_CLOSED       /* the store was away, and on_failure is closed */
+};
+typedef void limit_done_fn(void *arg);
+/* Embedded in who asks; policies and their windows are borrowed until it is done. */
+struct limit_call {
+    struct limit_policy policies[2];
+    uint32_t policy_count;
+    uint64_t cost;
+    enum on_failure on_failure; /* never INHERIT */
+    struct config *config;      /* the snapshot that the windows are of */
+    limit_done_fn *done;
+    void *arg;
+    /* the answer */
+    struct limit_state *state;
+    enum limit_origin origin;
+    /* the store's own */
+    bool is_waiting;
+    struct limit_call *next;
+    struct limit_group *group;
+};
+/* Asks for `cost` (at least 1) of all windows of the policies, or of none. True: answered at once,
+ * and `done` is not called; false: it will be, once, from the loop, unless cancelled. */
+bool limit_store_take(struct limit_store *store, struct limit_call *call,
+                      struct limit_time now) MUST_USE;
+void limit_store_cancel(struct limit_call *call); /* fine when it waits for nothing */
+/* As limit_charge() and limit_give_back(), there and in the mirror; nobody is told. */
+void limit_store_charge(struct limit_store *store, const struct limit_call *call, uint64_t cost,
+                        struct limit_time now);
+void limit_store_give_back(struct limit_store *store, const struct limit_call *call, uint64_t cost,
+                           struct limit_time now);
+/* Forgets the counters of these policies, there and here. */
+void limit_store_forget(struct limit_store *store, const struct limit_policy *policies,
+                        uint32_t count);
+
 /* ---- what the answer says (contract §3) ---- */
 /* The window that X-RateLimit-* describe: on a refusal the refusing one with the longest wait;
  * else, of those named `report`, the one with least left; none so named: the shortest of at least

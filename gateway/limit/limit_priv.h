@@ -74,6 +74,11 @@ void decision_take(const struct window_config *const *windows, union window_reco
 uint32_t decision_windows(const struct limit_policy *policies, uint32_t policy_count,
                           const struct window_config *windows[LIMIT_MAX_WINDOWS]);
 
+/* ---- memory.c ---- */
+/* Puts records in place of what is known, as a store told them. */
+void memory_put(struct limiter *limiter, const struct limit_policy *policies, uint32_t policy_count,
+                const union window_record *records, struct limit_time now);
+
 /* ---- calendar.c ---- */
 struct calendar_span {
     uint64_t start_us, end_us; /* wall, UTC */
@@ -140,6 +145,8 @@ struct limiter {
     struct overflow_shape *shapes; /* overflow.c */
     uint32_t shape_count;
     pthread_mutex_t overflow_lock;
+    _Atomic uint32_t live_gateways; /* that share the store; 0: not known */
+    _Atomic uint32_t forgets;       /* grows with each limit_forget() */
 };
 
 /* Each makes its part; false: out of memory. Free is fine after a failed init. */

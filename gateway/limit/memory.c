@@ -12,6 +12,8 @@
  * Any thread; at most two shards' locks are held, for well under a microsecond. */
 #include "limit/limit_priv.h"
 
+#include <stdatomic.h>
+
 enum { MOST_POLICIES = 2, MOST_PARTS = MOST_POLICIES * CONFIG_MAX_WINDOWS };
 
 /* Consecutive windows of one policy that share a slot. */
@@ -279,11 +281,30 @@ void limit_charge(struct limiter *limiter, const struct limit_policy *policies,
     plan_unlock(&plan);
 }
 
+void memory_put(struct limiter *limiter, const struct limit_policy *policies, uint32_t policy_count,
+                const union window_record *records, struct limit_time now)
+{
+    struct plan plan;
+    struct limit_state state;
+
+    plan_lock(&plan, limiter, policies, policy_count);
+    for (uint32_t i = 0; i < plan.window_count; i++) {
+        plan.records[i] = records[i];
+        window_describe(plan.windows[i], &plan.records[i], now, &state.windows[i]);
+    }
+    for (uint32_t i = 0; i < plan.part_count; i++) {
+        plan.parts[i].slot = NULL;
+        store_part(&plan, &plan.parts[i], &state, now);
+    }
+    plan_unlock(&plan);
+}
+
 bool limit_forget(struct limiter *limiter, struct hash128 key)
 {
     uint32_t shard = table_key_of(limiter, key, 0).shard;
     bool had_some = false;
 
+    atomic_fetch_add_explicit(&limiter->forgets, 1, memory_order_relaxed);
     pthread_mutex_lock(&limiter->shards[shard].lock);
     for (uint32_t number = 0; number < CONFIG_MAX_WINDOWS; number++) {
         struct table_key part = table_key_of(limiter, key, number);

@@ -167,6 +167,11 @@ void request_context_use(struct request_context *context, struct request_rules *
     context->now = crules;
 }
 
+void request_context_use_store(struct request_context *context, struct limit_store *store)
+{
+    context->store = store;
+}
+
 const struct config *request_context_config(const struct request_context *context)
 {
     return context->now->config;

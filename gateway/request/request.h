@@ -28,6 +28,7 @@ typedef void request_system_fn(void *arg, struct request_system *question);
 struct request_shared {
     struct cache *cache;
     struct limiter *limiter;
+    struct limit_store *store; /* the main thread's way to the counters; NULL: in memory */
     struct upstreams *upstreams;
     struct identify_shared *identify; /* NULL (in tests): no key sets, nothing is revoked */
     struct metrics *metrics;
@@ -62,6 +63,8 @@ struct request_context *request_context_new(struct loop *loop, struct request_sh
                                             struct upstream_pool *pool,
                                             struct sheet *sheet) MUST_USE;
 void request_context_free(struct request_context **context); /* when it has no request left */
+/* Counters live there from now on; borrowed, and must outlive the context. */
+void request_context_use_store(struct request_context *context, struct limit_store *store);
 void request_context_use(
     struct request_context *context,
     struct request_rules *rules); /* holds them; requests under way keep theirs */

@@ -62,6 +62,7 @@ struct context_rules {
 struct request_context {
     struct loop *loop;
     struct request_shared *shared;
+    struct limit_store *store; /* NULL: counters live in memory */
     struct upstream_pool *pool;
     struct sheet *sheet;
     struct context_rules *now;
@@ -164,6 +165,14 @@ struct policies {
     uint32_t most[2], holds_wanted;
 };
 
+/* How far the limit's decision is; with counters in memory it goes from the first to the last. */
+enum limit_phase {
+    LIMIT_NOT_ASKED,
+    LIMIT_ASKS_CLIENT, /* waits for the store: the tier, and the route's own of a client */
+    LIMIT_ASKS_ROUTE,  /* waits for the store: the route's own that others share */
+    LIMIT_DECIDED
+};
+
 struct request {
     struct request_context *context;
     struct context_rules *crules;
@@ -201,9 +210,10 @@ struct request {
     struct identify_wait identity_wait;
     bool has_waited_for_identity;
     bool is_refused_by_limit;
-    uint64_t wait_s;     /* Retry-After of the refusal */
-    uint64_t taken;      /* of each window so far */
-    uint64_t charged;    /* the same as `limits` tells it; for the record */
+    uint64_t wait_s;  /* Retry-After of the refusal */
+    uint64_t taken;   /* of each window so far */
+    uint64_t charged; /* the same as `limits` tells it; for the record */
+    enum limit_phase limit_phase;
     uint32_t hold_count; /* of policies.holds that are held */
     struct lookup cache;
     struct fetch fetch;
@@ -225,6 +235,9 @@ struct request {
     struct route_match match;
     struct limit_state limits;
     struct policies policies;
+    struct limit_call limit_call; /* valid while limit_phase says so */
+    struct limit_state route_limits;
+    uint64_t limit_started_us;
 };
 
 /* stages.c */
@@ -236,6 +249,11 @@ extern const struct walk walk_limit_first, walk_cache_first, walk_system, walk_w
 stage_fn stage_system, stage_route, stage_identify, stage_limit, stage_authorize, stage_answer,
     stage_lookup, stage_fetch;
 enum request_next walk_on(struct request *r);
+
+/* limit_count.c */
+void count_decision(struct request *r);
+void count_block(struct request *r);
+void count_dry_block(struct request *r, const struct limit_state *state);
 
 /* stage_limit.c */
 void limit_look(struct request *r);          /* what is left, for an answer that is not charged */

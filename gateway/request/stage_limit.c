@@ -9,8 +9,6 @@
  * and delays who comes next. Worker's thread. */
 #include "request/request_priv.h"
 
-#include <stdlib.h>
-
 static bool is_exempt(const struct request *r)
 {
     const struct str_list *exempt = &r->config->limits.exempt;
@@ -21,57 +19,6 @@ static bool is_exempt(const struct request *r)
         if (route_pattern_matches(exempt->at[i], r->path))
             return true;
     return false;
-}
-
-static struct str kind_of(const struct request *r)
-{
-    switch (r->who.caller.kind) {
-    case CALLER_API_KEY:
-        return STR("api_key");
-    case CALLER_USER:
-        return STR("user");
-    case CALLER_IP:
-    case CALLER_KINDS:
-        break;
-    }
-    return STR("ip");
-}
-
-/* Of a caller's kind and tier in the route's cells: below CALLER_KINDS times the tiers. */
-static size_t caller_slot(const struct request *r)
-{
-    size_t tier = (size_t)(r->who.caller.tier - r->config->tiers);
-
-    return (size_t)r->who.caller.kind * r->config->tier_count + tier;
-}
-
-static void count_dry_block(struct request *r, const struct limit_state *state)
-{
-    struct str values[] = {r->who.caller.tier->name, r->route->name,
-                           state->windows[state->worst].window->name};
-
-    count_series(r->context, M_RATE_LIMIT_DRY_RUN, COUNT_OF(values), values);
-}
-
-static void count_block(struct request *r)
-{
-    size_t slot = caller_slot(r) * LIMIT_MAX_WINDOWS + r->limits.worst;
-    struct cell **blocks = r->cells->limit_blocks;
-
-    if (blocks == NULL)
-        blocks = r->cells->limit_blocks =
-            calloc((size_t)r->config->tier_count * CALLER_KINDS * LIMIT_MAX_WINDOWS,
-                   sizeof(struct cell *));
-    if (blocks == NULL)
-        return;
-    if (blocks[slot] == NULL) {
-        struct str values[] = {kind_of(r), r->who.caller.tier->name, r->route->name,
-                               r->limits.windows[r->limits.worst].window->name};
-
-        blocks[slot] =
-            metrics_series(r->context->sheet, M_RATE_LIMIT_BLOCKS, COUNT_OF(values), values);
-    }
-    cell_add(blocks[slot], 1);
 }
 
 /* Appends the windows of `more`, so that every answer names them all. */
@@ -170,25 +117,48 @@ static struct limit_time time_of(const struct request *r)
     return (struct limit_time){loop_now_us(r->context->loop), loop_wall_us(r->context->loop)};
 }
 
+static void give_back(struct request *r, const struct limit_policy *policies, uint32_t count,
+                      uint64_t cost)
+{
+    struct limit_call call = {.policy_count = count, .config = r->crules->rules->config};
+
+    if (r->context->store == NULL) {
+        limit_give_back(r->context->shared->limiter, policies, count, cost, time_of(r));
+        return;
+    }
+    memcpy(call.policies, policies, count * sizeof(*policies));
+    limit_store_give_back(r->context->store, &call, cost, time_of(r));
+}
+
+/* Both decisions are there. */
+static void join_route(struct request *r, const struct limit_state *route, uint64_t cost)
+{
+    if (r->policies.route_is_dry) {
+        if (!route->allowed)
+            count_dry_block(r, route);
+        return;
+    }
+    if (!route->allowed && r->limits.allowed && cost > 0)
+        give_back(r, r->policies.client, r->policies.client_count, cost);
+    join_windows(&r->limits, route);
+}
+
+static bool asks_route(const struct request *r)
+{
+    return r->policies.has_route && (r->limits.allowed || r->config->limits.dry_run);
+}
+
+/* From the counters in memory; with cost 0 a look, which the store's mirror is good enough for. */
 static void decide(struct request *r, uint64_t cost)
 {
     struct limiter *limiter = r->context->shared->limiter;
-    struct limit_time now = time_of(r);
     struct policies *p = &r->policies;
-    struct limit_state route_state;
 
-    limit_take(limiter, p->client, p->client_count, cost, now, &r->limits);
-    if (!p->has_route || (!r->limits.allowed && !r->config->limits.dry_run))
+    limit_take(limiter, p->client, p->client_count, cost, time_of(r), &r->limits);
+    if (!asks_route(r))
         return;
-    limit_take(limiter, &p->route, 1, cost, now, &route_state);
-    if (p->route_is_dry) {
-        if (!route_state.allowed)
-            count_dry_block(r, &route_state);
-        return;
-    }
-    if (!route_state.allowed && r->limits.allowed && cost > 0)
-        limit_give_back(limiter, p->client, p->client_count, cost, now);
-    join_windows(&r->limits, &route_state);
+    limit_take(limiter, &p->route, 1, cost, time_of(r), &r->route_limits);
+    join_route(r, &r->route_limits, cost);
 }
 
 /* ---- requests at a time ---- */
@@ -232,24 +202,6 @@ static void join_holds(struct request *r, int full)
     }
 }
 
-static void count_decision(struct request *r)
-{
-    size_t slot = caller_slot(r);
-    struct cell **hits = r->cells->limit_hits;
-
-    if (hits == NULL)
-        hits = r->cells->limit_hits =
-            calloc((size_t)r->config->tier_count * CALLER_KINDS, sizeof(struct cell *));
-    if (hits == NULL)
-        return;
-    if (hits[slot] == NULL) {
-        struct str values[] = {kind_of(r), r->who.caller.tier->name, r->route->name};
-
-        hits[slot] = metrics_series(r->context->sheet, M_RATE_LIMIT_HITS, COUNT_OF(values), values);
-    }
-    cell_add(hits[slot], 1);
-}
-
 /* What is known of the cost before the upstream is asked. */
 static uint64_t cost_before(const struct request *r)
 {
@@ -260,47 +212,121 @@ static uint64_t cost_before(const struct request *r)
     return r->route->limit.cost + kib * r->route->limit.cost_per_kib;
 }
 
-static void ask(struct request *r)
+/* ---- counters in the store ---- */
+
+static void on_decided(void *arg)
+{
+    request_wake(arg);
+}
+
+/* True: answered at once. */
+static bool ask_store(struct request *r, const struct limit_policy *policies, uint32_t count,
+                      struct limit_state *state)
+{
+    enum on_failure on_failure = r->route->limit.on_failure;
+
+    r->limit_call = (struct limit_call){
+        .policy_count = count,
+        .cost = cost_before(r),
+        .on_failure = on_failure == ON_FAILURE_INHERIT ? r->config->limits.on_failure : on_failure,
+        .config = r->crules->rules->config,
+        .done = on_decided,
+        .arg = r,
+        .state = state,
+    };
+    memcpy(r->limit_call.policies, policies, count * sizeof(*policies));
+    return limit_store_take(r->context->store, &r->limit_call, time_of(r));
+}
+
+/* Goes on from where the decision is. True: it is made. */
+static bool decide_in_store(struct request *r)
+{
+    struct policies *p = &r->policies;
+
+    switch (r->limit_phase) {
+    case LIMIT_NOT_ASKED:
+        r->limit_phase = LIMIT_ASKS_CLIENT;
+        if (!ask_store(r, p->client, p->client_count, &r->limits))
+            return false;
+        __attribute__((fallthrough));
+    case LIMIT_ASKS_CLIENT:
+        if (r->limit_call.is_waiting)
+            return false; /* woken for something else */
+        if (!asks_route(r) || r->limit_call.origin == LIMIT_FROM_NOBODY)
+            break;
+        r->limit_phase = LIMIT_ASKS_ROUTE;
+        if (!ask_store(r, &p->route, 1, &r->route_limits))
+            return false;
+        __attribute__((fallthrough));
+    case LIMIT_ASKS_ROUTE:
+        if (r->limit_call.is_waiting)
+            return false;
+        join_route(r, &r->route_limits, cost_before(r));
+        break;
+    case LIMIT_DECIDED:
+        break;
+    }
+    return true;
+}
+
+/* ---- the step ---- */
+
+/* False: it must wait. */
+static bool ask(struct request *r)
 {
     uint64_t cost = cost_before(r);
-    int full;
+    int full = -1;
 
-    gather_policies(r);
-    full = r->policies.holds_wanted > 0 ? take_holds(r) : -1;
+    if (r->limit_phase == LIMIT_NOT_ASKED) {
+        r->limit_started_us = clock_mono_us();
+        gather_policies(r);
+        full = r->policies.holds_wanted > 0 ? take_holds(r) : -1;
+    }
     if (full >= 0 && !r->config->limits.dry_run)
         decide(r, 0); /* nothing is taken: only for what the answer says */
-    else
+    else if (r->context->store == NULL)
         decide(r, cost);
+    else if (!decide_in_store(r))
+        return false;
+    r->limit_phase = LIMIT_DECIDED;
     if (r->policies.holds_wanted > 0)
         join_holds(r, full);
     if (r->limits.allowed || r->config->limits.dry_run)
         r->taken = r->charged = r->limits.allowed ? cost : 0;
     else
         drop_holds(r);
+    return true;
+}
+
+static enum step refuse_closed(struct request *r)
+{
+    enum step step = reply_problem(r, 503, "limit_store",
+                                   "Limits cannot be checked now; try again later.", STR_NONE);
+
+    return reply_field(r, HTTP_RETRY_AFTER, STR("1")) ? step : reply_out_of_memory(r);
 }
 
 enum step stage_limit(struct request *r)
 {
-    uint64_t started;
-
-    if (is_exempt(r) || r->is_limited)
+    if (is_exempt(r) || r->is_limited || r->limit_phase == LIMIT_DECIDED)
         return refuse_identity(r);
-    started = clock_mono_us();
-    ask(r);
-    cell_observe(r->context->decision, (double)(clock_mono_us() - started) / 1e6);
+    if (!ask(r))
+        return STEP_WAIT;
+    cell_observe(r->context->decision, (double)(clock_mono_us() - r->limit_started_us) / 1e6);
     r->is_limited = r->limits.count > 0;
     count_decision(r);
-    if (!r->limits.allowed && r->limits.count > 0) {
-        if (r->config->limits.dry_run) {
+    if (r->limits.allowed)
+        return refuse_identity(r);
+    if (r->config->limits.dry_run) {
+        if (r->limits.count > 0)
             count_dry_block(r, &r->limits);
-        } else {
-            count_block(r);
-            tell_refused(r);
-            r->is_refused_by_limit = true;
-            return reply_limited(r);
-        }
+        return refuse_identity(r);
     }
-    return refuse_identity(r);
+    if (r->limits.count == 0)
+        return r->context->store != NULL ? refuse_closed(r) : refuse_identity(r);
+    count_block(r);
+    r->is_refused_by_limit = true;
+    return reply_limited(r);
 }
 
 void limit_look(struct request *r)
@@ -329,21 +355,32 @@ void limit_override_tier(struct request *r)
 
 /* ---- what is settled afterwards ---- */
 
+static void charge(struct request *r, const struct limit_policy *policies, uint32_t count,
+                   uint64_t cost)
+{
+    struct limit_call call = {.policy_count = count, .config = r->crules->rules->config};
+
+    if (r->context->store == NULL) {
+        limit_charge(r->context->shared->limiter, policies, count, cost, time_of(r));
+        return;
+    }
+    memcpy(call.policies, policies, count * sizeof(*policies));
+    limit_store_charge(r->context->store, &call, cost, time_of(r));
+}
+
 /* Makes `taken` what it should be. */
 static void settle(struct request *r, uint64_t cost)
 {
-    struct limiter *limiter = r->context->shared->limiter;
-    struct limit_time now = time_of(r);
     struct policies *p = &r->policies;
 
     if (cost > r->taken) {
-        limit_charge(limiter, p->client, p->client_count, cost - r->taken, now);
+        charge(r, p->client, p->client_count, cost - r->taken);
         if (p->has_route)
-            limit_charge(limiter, &p->route, 1, cost - r->taken, now);
+            charge(r, &p->route, 1, cost - r->taken);
     } else if (cost < r->taken) {
-        limit_give_back(limiter, p->client, p->client_count, r->taken - cost, now);
+        give_back(r, p->client, p->client_count, r->taken - cost);
         if (p->has_route)
-            limit_give_back(limiter, &p->route, 1, r->taken - cost, now);
+            give_back(r, &p->route, 1, r->taken - cost);
     }
     r->taken = cost;
 }
@@ -383,6 +420,8 @@ void limit_finish(struct request *r, uint64_t bytes_in, uint64_t bytes_out)
     const struct caller *caller = &r->who.caller;
     struct limit_usage usage = {.requests = 1, .bytes_in = bytes_in, .bytes_out = bytes_out};
 
+    if (r->limit_phase == LIMIT_ASKS_CLIENT || r->limit_phase == LIMIT_ASKS_ROUTE)
+        limit_store_cancel(&r->limit_call); /* what it asked for is taken all the same */
     drop_holds(r);
     if (!r->is_known || r->route == NULL)
         return;

@@ -203,6 +203,7 @@ static bool make_shared(struct gateway *g, struct config *config, struct fail *w
     g->loop = loop_new(why);
     if (g->loop == NULL)
         return false;
+    process_share_seed(g, config);
     g->shared.cache =
         cache_new(config->cache.memory_bytes, config->cache.max_object_bytes, &g->shared.seed);
     g->shared.limiter = limiter_new(config->limits.max_clients, &g->shared.seed);
@@ -236,6 +237,11 @@ static bool make_admin(struct gateway *g, const struct config *config, struct fa
     g->context = g->sheet != NULL ? request_context_new(g->loop, &g->shared, NULL, g->sheet) : NULL;
     if (g->admin == NULL || g->context == NULL)
         return fail_set(why, "out of memory");
+    if (!str_eq(config->store.url, STR("memory:"))) {
+        g->shared.store = limit_store_new(g->loop, g->shared.limiter, config, g->sheet, true, why);
+        if (g->shared.store == NULL)
+            return false;
+    }
     g->fetcher = identify_fetcher_new(g->shared.identify, g->loop, g->sheet, why);
     if (g->fetcher == NULL)
         return false;
@@ -323,6 +329,7 @@ static void finish(struct gateway *g)
     request_rules_release(&g->rules);
     server_tls_release(&g->tls);
     cache_free(&g->shared.cache);
+    limit_store_free(&g->shared.store);
     limiter_free(&g->shared.limiter);
     upstreams_free(&g->shared.upstreams);
     identify_shared_free(&g->shared.identify);

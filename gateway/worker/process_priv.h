@@ -69,4 +69,7 @@ bool store_share_purges(void *gateway, const struct purge *purges, uint32_t coun
                         void (*told)(void *arg, uint32_t known, uint32_t applied), void *told_arg);
 const char *store_why(void *gateway);
 
+/* seed.c: the secret of client hashes, from the store that gateways share. May take a second. */
+void process_share_seed(struct gateway *g, const struct config *config);
+
 #endif

@@ -89,6 +89,8 @@ static bool put_in_force(struct gateway *g, struct config *config, struct fail *
         request_rules_release(&rules);
         return false;
     }
+    if (g->shared.store != NULL)
+        limit_store_use(g->shared.store, config);
     limiter_resize(g->shared.limiter, config->limits.max_clients);
     cache_resize(g->shared.cache, config->cache.memory_bytes, config->cache.max_object_bytes);
     identify_fetcher_use(g->fetcher, config);

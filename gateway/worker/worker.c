@@ -74,6 +74,16 @@ static void name_cells(struct worker *worker)
     worker->idle = metrics_series(worker->sheet, M_UPSTREAM_CONNECTIONS, 2, idle);
 }
 
+static bool open_store(struct worker *worker, const struct config *config, struct fail *why)
+{
+    if (str_eq(config->store.url, STR("memory:")))
+        return true;
+    worker->store =
+        limit_store_new(worker->loop, worker->shared->limiter, config, worker->sheet, false, why);
+    request_context_use_store(worker->context, worker->store);
+    return worker->store != NULL;
+}
+
 struct worker *worker_new(const struct fleet_parts *parts, uint32_t index,
                           struct request_rules *rules, struct server_tls *tls, struct fail *why)
 {
@@ -97,6 +107,10 @@ struct worker *worker_new(const struct fleet_parts *parts, uint32_t index,
              request_context_new(worker->loop, parts->shared, worker->pool, worker->sheet)) == NULL)
         goto no_memory;
     name_cells(worker);
+    if (!open_store(worker, request_rules_config(rules), why)) {
+        worker_free(&worker);
+        return NULL;
+    }
     request_context_use(worker->context, rules);
     worker->server = server_new(worker->loop, worker->context, parts->counts, false, why);
     if (worker->server == NULL) {
@@ -139,6 +153,8 @@ void worker_do_use(void *arg)
     struct order *order = arg;
 
     request_context_use(order->worker->context, order->rules);
+    if (order->worker->store != NULL)
+        limit_store_use(order->worker->store, request_rules_config(order->rules));
     server_use_tls(order->worker->server, order->tls);
     request_rules_release(&order->rules);
     server_tls_release(&order->tls);
@@ -234,6 +250,7 @@ void worker_free(struct worker **worker)
         request_context_abort(old->context); /* what goes on without a client needs the pool */
     upstream_pool_free(&old->pool);
     request_context_free(&old->context);
+    limit_store_free(&old->store);
     loop_free(&old->loop);
     free(old);
 }

@@ -24,6 +24,7 @@ struct worker {
     struct upstream_pool *pool;
     struct sheet *sheet;
     struct request_context *context;
+    struct limit_store *store; /* NULL: counters live in memory */
     struct server *server;
     pthread_t thread;
     bool is_started, is_draining, is_aborting;

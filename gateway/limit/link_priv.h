@@ -1,0 +1,106 @@
+/* link_priv.h - the Redis store's own struct: what store.c, deny.c, debts.c and pulse.c share.
+ *
+ * One worker's; everything in it is touched by its thread alone. */
+#ifndef GATEWAY_LIMIT_LINK_PRIV_H
+#define GATEWAY_LIMIT_LINK_PRIV_H
+#include "limit/store_priv.h"
+#include "loop/loop.h"
+#include "metrics/metrics.h"
+#include "redis/redis.h"
+
+enum {
+    STORE_MOST_GROUPS = 64,  /* questions in one call */
+    STORE_MAX_BATCHES = 256, /* calls on their way, late ones included */
+    DENY_PLACES = 512,
+    DEBT_PLACES = 4096
+};
+
+/* One question: every call in it asks for the same. */
+struct limit_group {
+    struct limit_policy policies[2];
+    uint32_t policy_count, want;
+    uint64_t cost;
+    enum packed_op op;
+    struct limit_call *first, *last; /* who waits, in the order of asking */
+};
+struct limit_batch {
+    struct limit_store *store;
+    struct config *config; /* held: windows of the groups are its */
+    struct limit_batch *next;
+    uint64_t generation;
+    uint32_t slot, count;
+    bool is_late;
+    struct limit_group groups[STORE_MOST_GROUPS];
+};
+
+/* Tells the server alone; away: nothing. */
+void store_change(struct limit_store *store, const struct limit_call *call, enum packed_op op,
+                  uint64_t cost);
+
+void batch_free(struct limit_batch *batch);
+
+/* ---- answer.c ---- */
+redis_reply_fn batch_on_reply;
+redis_late_fn batch_on_late;
+/* Replies that will not come any more: the connection they would have come on is gone. */
+void batches_free_late(struct limit_store *store);
+/* Decides from the memory store, or as on_failure says. Owed: the server has not counted it. */
+void decide_without(struct limit_store *store, struct limit_call *call, bool is_owed);
+void group_without(struct limit_store *store, struct limit_group *group, bool is_owed);
+
+/* ---- deny.c ---- */
+struct denial {
+    struct hash128 key, second; /* of the policies */
+    const struct window_set *windows[2];
+    uint64_t cost, until_us; /* monotonic */
+    uint64_t ahead_us;       /* the server's clock over ours */
+    uint32_t forgets;
+    union window_record records[LIMIT_MAX_WINDOWS];
+};
+/* Remembers a refusal: until more room can be there, and a quarter of a second at most. */
+void deny_note(struct limit_store *store, const struct limit_call *call,
+               const struct packed_answer *answer);
+/* True: refused again, and call->state says how. */
+bool deny_answers(struct limit_store *store, struct limit_call *call, struct limit_time now);
+
+/* ---- debts.c ---- */
+struct debt {
+    struct limit_policy policies[2];
+    uint32_t policy_count;
+    uint64_t cost;
+    struct config *config; /* held; NULL: none */
+};
+/* What was admitted here and counted nowhere else. */
+void debts_add(struct limit_store *store, const struct limit_call *call);
+void debts_pay(struct limit_store *store);
+void debts_drop(struct limit_store *store);
+
+/* ---- pulse.c ---- */
+void pulse_init(struct limit_store *store);
+void pulse_now(struct limit_store *store);
+void pulse_stop(struct limit_store *store);
+
+struct limit_store {
+    struct loop *loop;
+    struct limiter *limiter;
+    struct redis *redis;
+    struct redis_script script, pulse_script;
+    struct str prefix;
+    char prefix_text[64];
+    size_t prefix_len;
+    int64_t deadline_ms;
+    uint32_t groups_most;
+    bool has_pulse, is_flush_asked;
+    struct turn_end flush;
+    struct cell *fallbacks;
+    struct limit_batch *turn;  /* what leaves at its end */
+    struct limit_batch *spare; /* all of `batches` that are free */
+    struct limit_batch *batches[STORE_MAX_BATCHES];
+    uint32_t batch_count;
+    struct denial denials[DENY_PLACES];
+    struct debt debts[DEBT_PLACES];
+    struct deadline pulse;
+    char id[17]; /* of this process */
+};
+
+#endif
