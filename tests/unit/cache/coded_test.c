@@ -1,6 +1,9 @@
 /* coded_test.c - coded copies: made once, charged, kept through a 304, gone with the body. */
 #include "cache_fixture.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 static uint64_t used(const struct world *world)
 {
     return counts_of(world).memory_bytes;
@@ -172,6 +175,74 @@ static void a_purged_entry_gives_all_back_with_its_last_holder(void **state)
     world_free(&world);
 }
 
+/* ---- several threads ---- */
+
+enum { THREADS = 3, ROUNDS = 300, BODY_BYTES = 3000 };
+static atomic_int made;
+
+static void *ask_for_copies(void *arg)
+{
+    struct cache_entry *entry = arg;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        enum codec_kind kind = (enum codec_kind)(i % CODEC_KINDS);
+        struct str coded = STR("");
+
+        switch (cache_entry_coded(entry, kind, &coded)) {
+        case CACHE_CODED_READY:
+            CHECK(coded.len > 0 && coded.len < BODY_BYTES);
+            break;
+        case CACHE_CODED_NONE:
+            if (cache_entry_claim_coding(entry, kind)) {
+                cache_entry_code(entry, kind);
+                atomic_fetch_add(&made, 1);
+            }
+            break;
+        case CACHE_CODED_MAKING:
+        case CACHE_CODED_USELESS:
+            break;
+        }
+    }
+    return NULL;
+}
+
+/* Each makes what nobody has made, while the entry is replaced and freshened. */
+static void threads_make_each_copy_once(void **state)
+{
+    struct world world = world_new(1 << 20, 1 << 20);
+    struct answer answer = {.body_bytes = BODY_BYTES, .etag = "\"v1\""};
+
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        struct http_fields update = fields_with(world.arena, "Cache-Control", "max-age=60");
+        struct cache_entry *entry, *fresh;
+        struct intent_parts parts;
+        pthread_t threads[THREADS];
+
+        atomic_store(&made, 0);
+        assert_true(store(&world, &answer));
+        entry = find(&world, &answer, NULL);
+        for (int i = 0; i < THREADS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, ask_for_copies, entry), 0);
+        intent_of(&world, &answer, &parts);
+        fresh = cache_freshen(world.cache, entry, &update, &parts.intent);
+        assert_non_null(fresh);
+        assert_true(store(&world, &answer));
+        for (int i = 0; i < THREADS; i++)
+            pthread_join(threads[i], NULL);
+        assert_int_equal(atomic_load(&made), CODEC_KINDS);
+        cache_entry_release(&fresh);
+        cache_entry_release(&entry);
+    }
+    struct purge purge = {.kind = PURGE_ALL};
+    struct purge_result result;
+
+    cache_purge(world.cache, &purge, START_US, world.arena, &result);
+    assert_int_equal(counts_of(&world).entries, 0);
+    assert_int_equal(used(&world), 0);
+    world_free(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +251,7 @@ int main(void)
         cmocka_unit_test(what_does_not_shrink_is_remembered),
         cmocka_unit_test(a_304_keeps_the_copies),
         cmocka_unit_test(four_are_made_at_once),
+        cmocka_unit_test(threads_make_each_copy_once),
         cmocka_unit_test(a_purged_entry_gives_all_back_with_its_last_holder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
