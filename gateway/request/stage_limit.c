@@ -325,6 +325,7 @@ enum step stage_limit(struct request *r)
     if (r->limits.count == 0)
         return r->context->store != NULL ? refuse_closed(r) : refuse_identity(r);
     count_block(r);
+    tell_refused(r);
     r->is_refused_by_limit = true;
     return reply_limited(r);
 }
