@@ -91,6 +91,18 @@ struct identify_counts {
 };
 struct identify_counts identify_counts(struct identify_shared *shared);
 
+/* ---- revoked tokens in Redis: the main thread ---- */
+struct identify_store;
+struct redis_url;
+/* Every revocation is written there and read from there, until it is freed; identify_revoke() may
+ * be called from any thread all the same. Away or back, it never changes a verdict by itself.
+ * prefix: of its keys, copied. NULL with the reason. */
+struct identify_store *identify_store_new(struct identify_shared *shared, struct loop *loop,
+                                          const struct redis_url *url, struct str prefix,
+                                          struct sheet *sheet, struct fail *why) MUST_USE;
+/* When no worker runs any more. */
+void identify_store_free(struct identify_store **store);
+
 /* ---- one worker's: its thread, but for new and free ---- */
 /* loop: where the worker lives. NULL: out of memory. */
 struct identify_memory *identify_memory_new(struct identify_shared *shared,

@@ -193,6 +193,15 @@ const struct tier_config *shared_seen_tier(struct identify_shared *shared, struc
 void shared_set_fetcher(struct identify_shared *shared, struct identify_fetcher *fetcher);
 struct identify_fetcher *shared_fetcher(struct identify_shared *shared);
 
+void shared_set_store(struct identify_shared *shared, struct identify_store *store);
+struct identify_store *shared_store(struct identify_shared *shared); /* or NULL */
+
+/* ---- store.c ---- */
+
+/* Has it written; any thread. */
+void store_post(struct identify_shared *shared, struct identify_store *store,
+                const struct identify_token *token);
+
 /* ---- memory.c ---- */
 
 struct identify_memory {

@@ -41,8 +41,13 @@ struct identify_token identify_token_of_id(const struct identify *identify, stru
 enum identify_revoke identify_revoke(struct identify_shared *shared,
                                      const struct identify_token *token, int64_t now_s)
 {
+    struct identify_store *store = shared_store(shared);
+
     switch (revoked_add(shared_revoked(shared), token->name, token->until_s, now_s)) {
     case REVOKED_NOW:
+        if (store != NULL)
+            store_post(shared, store, token);
+        break;
     case REVOKED_ALREADY:
     case REVOKED_ENDED:
         break;

@@ -15,7 +15,8 @@ struct identify_shared {
     struct jwt_keys *keys; /* under the lock; NULL: none came yet */
     _Atomic uint64_t version, refetch_at_us;
     struct revoked *revoked;
-    struct identify_fetcher *fetcher; /* set before a worker runs; NULL: there is none */
+    struct identify_store *_Atomic store; /* NULL: none; the main thread's to set */
+    struct identify_fetcher *fetcher;     /* set before a worker runs; NULL: there is none */
     _Atomic uint64_t *seen; /* USERS_SEEN places: 48 bits of a user, 16 of the tier's name */
 };
 
@@ -98,6 +99,16 @@ void shared_set_fetcher(struct identify_shared *shared, struct identify_fetcher 
 struct identify_fetcher *shared_fetcher(struct identify_shared *shared)
 {
     return shared->fetcher;
+}
+
+void shared_set_store(struct identify_shared *shared, struct identify_store *store)
+{
+    atomic_store(&shared->store, store);
+}
+
+struct identify_store *shared_store(struct identify_shared *shared)
+{
+    return atomic_load(&shared->store);
 }
 
 /* ---- users whose tier a token told ----

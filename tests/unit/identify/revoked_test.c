@@ -1,6 +1,7 @@
 /* revoked_test.c - the set of revoked tokens: until when, how many, and how they are named. */
 #include "identify/identify_priv.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -85,6 +86,54 @@ static void full_is_said(void **state)
     revoked_free(&set);
 }
 
+/* ---- several threads ---- */
+
+enum { ADDED = 3000 };
+
+static void *add_some(void *arg)
+{
+    for (int i = 0; i < ADDED; i++)
+        (void)!revoked_add(arg, numbered('t', i), NOW_S + 1 + i % 50, NOW_S);
+    return NULL;
+}
+
+/* What is refused once stays refused, whoever sweeps meanwhile. */
+static void *look_at_them(void *arg)
+{
+    static bool was_there[ADDED];
+
+    for (int round = 0; round < 20; round++)
+        for (int i = 0; i < ADDED; i++) {
+            bool is_there = revoked_has(arg, numbered('t', i), NOW_S);
+
+            assert_true(is_there || !was_there[i]);
+            was_there[i] = is_there;
+        }
+    return NULL;
+}
+
+static void read_while_others_write(void **state)
+{
+    struct revoked *set = revoked_new();
+    pthread_t threads[3];
+
+    (void)state;
+    assert_non_null(set);
+    assert_int_equal(revoked_add(set, numbered('j', 0), NOW_S - 1, NOW_S - 2), REVOKED_NOW);
+    assert_int_equal(pthread_create(&threads[0], NULL, add_some, set), 0);
+    assert_int_equal(pthread_create(&threads[1], NULL, add_some, set), 0);
+    assert_int_equal(pthread_create(&threads[2], NULL, look_at_them, set), 0);
+    for (int i = 0; i < 200; i++) {
+        (void)!revoked_add(set, numbered('j', i), NOW_S - 1, NOW_S - 2);
+        revoked_sweep(set, NOW_S);
+    }
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    assert_true(revoked_has(set, numbered('t', ADDED - 1), NOW_S));
+    assert_int_equal(revoked_count(set), ADDED);
+    revoked_free(&set);
+}
+
 /* ---- naming a token ---- */
 
 static const struct {
@@ -135,6 +184,7 @@ int main(void)
         cmocka_unit_test(kept_until_its_end),
         cmocka_unit_test(what_has_ended_is_forgotten_and_the_rest_is_not),
         cmocka_unit_test(full_is_said),
+        cmocka_unit_test(read_while_others_write),
         cmocka_unit_test(a_token_is_named_by_its_signed_part),
     };
     return cmocka_run_group_tests_name("identify/revoked", tests, NULL, NULL);
