@@ -3,6 +3,7 @@
  * The main thread keeps a loop of its own for signals, the admin listener, sweeps of the cache and
  * reloads; it never serves a client. SIGTERM drains: clients are told, listeners accept for
  * drain_delay more, what is under way may end within shutdown_grace. Main thread. */
+#include "redis/redis.h"
 #include "worker/process_priv.h"
 
 #include <malloc.h>
@@ -225,6 +226,18 @@ static bool make_shared(struct gateway *g, struct config *config, struct fail *w
     return g->tls != NULL;
 }
 
+/* The URL was judged by --check. */
+static bool make_revoked_store(struct gateway *g, const struct config *config, struct fail *why)
+{
+    struct redis_url url;
+
+    if (!redis_url_parse(config->store.url, &url, why))
+        return false;
+    g->revoked =
+        identify_store_new(g->shared.identify, g->loop, &url, config->store.prefix, g->sheet, why);
+    return g->revoked != NULL;
+}
+
 static bool make_admin(struct gateway *g, const struct config *config, struct fail *why,
                        bool *bad_listener)
 {
@@ -239,7 +252,7 @@ static bool make_admin(struct gateway *g, const struct config *config, struct fa
         return fail_set(why, "out of memory");
     if (!str_eq(config->store.url, STR("memory:"))) {
         g->shared.store = limit_store_new(g->loop, g->shared.limiter, config, g->sheet, true, why);
-        if (g->shared.store == NULL)
+        if (g->shared.store == NULL || !make_revoked_store(g, config, why))
             return false;
     }
     g->fetcher = identify_fetcher_new(g->shared.identify, g->loop, g->sheet, why);
@@ -325,6 +338,7 @@ static void finish(struct gateway *g)
     upstream_keeper_free(&g->keeper);
     request_context_free(&g->context);
     identify_fetcher_free(&g->fetcher);
+    identify_store_free(&g->revoked);
     admin_free(&g->admin);
     request_rules_release(&g->rules);
     server_tls_release(&g->tls);

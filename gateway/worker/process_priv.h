@@ -26,6 +26,7 @@ struct gateway {
     uint16_t admin_port;
     bool has_admin_path; /* the admin listener's unix socket is ours, to be removed at the end */
     struct identify_fetcher *fetcher;
+    struct identify_store *revoked; /* NULL: store.url is memory: */
     struct fleet *fleet;
     struct upstream_keeper *keeper;
     struct bus *bus;                   /* NULL: store.url is memory: */
