@@ -48,6 +48,59 @@ static void override_tier(const struct call *call, struct caller *caller)
         caller->tier = tier;
 }
 
+/* ---- what the store says, which other gateways count in too ---- */
+
+struct status {
+    struct call *call;
+    struct caller caller;
+    struct limit_call ask;
+    struct limit_state state;
+};
+
+static void write_status(struct status *status)
+{
+    struct call *call = status->call;
+
+    (void)request_write_limit_state(call->question->rules, &status->caller, &status->state,
+                                    loop_wall_us(call->admin->loop), &call->question->text);
+    answer_text(call, 200, STR("application/json"));
+}
+
+static void on_status(void *arg)
+{
+    struct status *status = arg;
+    struct call *call = status->call;
+
+    write_status(status);
+    call_conclude(call);
+}
+
+/* False: out of memory, nothing is asked. */
+static bool ask_status(struct call *call, const struct caller *caller)
+{
+    struct limit_time now = {loop_now_us(call->admin->loop), loop_wall_us(call->admin->loop)};
+    struct status *status = arena_zero(call->question->arena, sizeof(*status));
+
+    if (status == NULL)
+        return false;
+    status->call = call;
+    status->caller = *caller;
+    status->ask = (struct limit_call){
+        .policies = {{&caller->tier->windows, limit_key(caller->hash, LIMIT_TIER, STR_NONE),
+                      caller->hash}},
+        .policy_count = 1,
+        .config = (struct config *)(uintptr_t)call->config, /* counted, not changed */
+        .done = on_status,
+        .arg = status,
+        .state = &status->state,
+    };
+    if (limit_store_take(call->admin->shared->store, &status->ask, now))
+        write_status(status);
+    else
+        call->is_pending = true;
+    return true;
+}
+
 void get_rate_limit_status(struct call *call)
 {
     struct limit_time now = {loop_now_us(call->admin->loop), loop_wall_us(call->admin->loop)};
@@ -64,6 +117,8 @@ void get_rate_limit_status(struct call *call)
         return;
     }
     override_tier(call, &caller);
+    if (call->admin->shared->store != NULL && ask_status(call, &caller))
+        return;
     /* over its ceiling: answer_text() says so */
     (void)request_write_limit_status(call->question->rules, call->admin->shared, &caller, now,
                                      &call->question->text);

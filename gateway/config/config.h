@@ -148,6 +148,7 @@ struct limits_config {
     bool dry_run;
     int64_t deadline_ms; /* for the store's decision */
     enum on_failure on_failure;
+    bool leases_off; /* no tokens are taken ahead for hot callers */
     uint64_t max_clients;
     bool ietf_headers;
     double retry_jitter;    /* 0..1: Retry-After grows by up to this share */

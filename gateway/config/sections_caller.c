@@ -187,6 +187,7 @@ const struct collection tier_collection = {.section = &tier_section,
 
 /* ---- limits ---- */
 
+static const struct words leases = {{"auto", "off"}};
 static const struct words failures = {{"local", "open", "closed"}};
 static const struct words resets = {{"epoch", "delta"}};
 
@@ -204,6 +205,8 @@ static const struct field limits_fields[] = {
           "for the store's decision; later: on_failure"),
     FIELD_WITH(failures, "on_failure", kind_choice, L, on_failure, "local", 0, 0,
                "without the store: local (this gateway's share), open or closed (503)"),
+    FIELD_WITH(leases, "leases", kind_flag, L, leases_off, "auto", 0, 0,
+               "tokens taken from the store ahead for hot callers of large limits: auto or off"),
     FIELD("max_clients", kind_number, L, max_clients, "1000000", 1, INT64_C(1000000000),
           "clients whose counters are kept"),
     FIELD("ietf_headers", kind_bool, L, ietf_headers, "true", 0, 0,

@@ -111,8 +111,7 @@ static void mirror(struct limit_store *store, const struct limit_group *group,
     memory_put(store->limiter, group->policies, group->policy_count, answer->records, now);
 }
 
-/* The script and window.c agree; should they ever not, the script's word counts. */
-static void obey(struct limit_state *state, bool is_granted)
+void obey(struct limit_state *state, bool is_granted)
 {
     enum { RETRY_US = 1000000 };
 
@@ -141,11 +140,6 @@ static void answer_group(struct limit_store *store, struct limit_group *group, s
         return;
     }
     group->first = NULL;
-    for (; is_late && granted < answer.granted; granted++) {
-        struct limit_state state;
-
-        decision_take(windows, answer.records, count, group->cost, answer.now, &state);
-    }
     while (call != NULL) {
         struct limit_call *next = call->next;
 
@@ -159,6 +153,13 @@ static void answer_group(struct limit_store *store, struct limit_group *group, s
         call->group = NULL;
         call->done(call->arg);
         call = next;
+    }
+    if (!is_late)
+        lease_note(store, group, answer.granted - granted, &answer);
+    for (; granted < answer.granted; granted++) { /* taken ahead, or by who has left */
+        struct limit_state state;
+
+        decision_take(windows, answer.records, count, group->cost, answer.now, &state);
     }
     if (group->op == PACKED_TAKE)
         mirror(store, group, windows, count, &answer);

@@ -165,7 +165,7 @@ struct limit_call {
     struct limit_call *next;
     struct limit_group *group;
 };
-/* Asks for `cost` (at least 1) of all windows of the policies, or of none. True: answered at once,
+/* Asks for `cost` of all windows of the policies, or of none; 0: a look. True: answered at once,
  * and `done` is not called; false: it will be, once, from the loop, unless cancelled. */
 bool limit_store_take(struct limit_store *store, struct limit_call *call,
                       struct limit_time now) MUST_USE;

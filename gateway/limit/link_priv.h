@@ -12,6 +12,8 @@ enum {
     STORE_MOST_GROUPS = 64,  /* questions in one call */
     STORE_MAX_BATCHES = 256, /* calls on their way, late ones included */
     DENY_PLACES = 512,
+    LEASE_PLACES = 256,
+    LEASE_MOST = 256,
     DEBT_PLACES = 4096
 };
 
@@ -48,6 +50,9 @@ void batches_free_late(struct limit_store *store);
 void decide_without(struct limit_store *store, struct limit_call *call, bool is_owed);
 void group_without(struct limit_store *store, struct limit_group *group, bool is_owed);
 
+/* The script and window.c agree; should they ever not, the script's word counts. */
+void obey(struct limit_state *state, bool is_granted);
+
 /* ---- deny.c ---- */
 struct denial {
     struct hash128 key, second; /* of the policies */
@@ -62,6 +67,23 @@ void deny_note(struct limit_store *store, const struct limit_call *call,
                const struct packed_answer *answer);
 /* True: refused again, and call->state says how. */
 bool deny_answers(struct limit_store *store, struct limit_call *call, struct limit_time now);
+
+/* ---- lease.c ---- */
+struct lease {
+    struct hash128 key, second;
+    const struct window_set *windows[2];
+    uint64_t cost, counted_from_us, until_us, ahead_us;
+    uint32_t asked, left, forgets; /* decisions since counted_from_us; tokens that are paid for */
+    uint64_t remaining;            /* in the fullest window, as last told */
+    union window_record records[LIMIT_MAX_WINDOWS];
+};
+/* True: a token that was taken ahead is spent on it, and call->state says what is left. */
+bool lease_answers(struct limit_store *store, struct limit_call *call, struct limit_time now);
+/* How many more tokens to ask for along with this question. */
+uint32_t lease_wish(struct limit_store *store, const struct limit_group *group);
+/* `granted` tokens more came than there were calls; records are those before they are spent. */
+void lease_note(struct limit_store *store, const struct limit_group *group, uint32_t granted,
+                const struct packed_answer *answer);
 
 /* ---- debts.c ---- */
 struct debt {
@@ -98,6 +120,8 @@ struct limit_store {
     struct limit_batch *batches[STORE_MAX_BATCHES];
     uint32_t batch_count;
     struct denial denials[DENY_PLACES];
+    struct lease leases[LEASE_PLACES];
+    bool has_leases;
     struct debt debts[DEBT_PLACES];
     struct deadline pulse;
     char id[17]; /* of this process */

@@ -159,7 +159,7 @@ const char limit_script_source[] =
 "    local change = op == 1 and back or add\n"
 "    for i = 1, #windows do change[windows[i].k](windows[i], cost) end\n"
 "  end\n"
-"  if granted > 0 or op > 0 then\n"
+"  if cost > 0 and (granted > 0 or op > 0) then\n"
 "    local i = 1\n"
 "    for k = 1, keys do\n"
 "      local parts, us = {}, 1000000\n"

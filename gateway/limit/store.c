@@ -133,8 +133,8 @@ static bool send_batch(struct limit_store *store, struct limit_batch *batch)
     words[0] = str_at(number, u64_write(number, key_count));
     for (uint32_t i = 0; i < batch->count; i++) {
         struct limit_group *group = &batch->groups[i];
-        size_t len = packed_ask(group->op, group->want, group->cost, group->policies,
-                                group->policy_count, wall_us, asks[i]);
+        size_t len = packed_ask(group->op, group->want + lease_wish(store, group), group->cost,
+                                group->policies, group->policy_count, wall_us, asks[i]);
 
         words[1 + key_count + i] = str_at((const char *)asks[i], len);
     }
@@ -169,7 +169,7 @@ bool limit_store_take(struct limit_store *store, struct limit_call *call, struct
     struct limit_group *group;
 
     call->is_waiting = false;
-    if (deny_answers(store, call, now))
+    if (deny_answers(store, call, now) || lease_answers(store, call, now))
         return true;
     if (!redis_is_up(store->redis)) {
         decide_without(store, call, true);
@@ -308,6 +308,7 @@ failed:
 void limit_store_use(struct limit_store *store, const struct config *config)
 {
     store->deadline_ms = config->limits.deadline_ms;
+    store->has_leases = !config->limits.leases_off;
 }
 
 void limit_store_free(struct limit_store **store)

@@ -122,6 +122,21 @@ static bool write_window(struct buf *out, const struct limit_window *window, int
                     window->limit, window->remaining, reset_s);
 }
 
+bool request_write_limit_state(const struct request_rules *rules, const struct caller *caller,
+                               const struct limit_state *state, int64_t wall_us, struct buf *out)
+{
+    if (!buf_addf(out, "{\"client\":") || !buf_add_json(out, caller->name) ||
+        !buf_addf(out, ",\"tier\":") || !buf_add_json(out, caller->tier->name) ||
+        !buf_addf(out, ",\"windows\":{"))
+        return false;
+    for (uint32_t i = 0; i < state->count; i++)
+        if ((i > 0 && !buf_add_char(out, ',')) ||
+            !write_window(out, &state->windows[i], wall_us / 1000000,
+                          rules->config->limits.reset_is_delta))
+            return false;
+    return buf_addf(out, "}}\n");
+}
+
 bool request_write_limit_status(const struct request_rules *rules,
                                 const struct request_shared *shared, const struct caller *caller,
                                 struct limit_time now, struct buf *out)
@@ -131,14 +146,5 @@ bool request_write_limit_status(const struct request_rules *rules,
     struct limit_state state;
 
     limit_take(shared->limiter, &policy, 1, 0, now, &state);
-    if (!buf_addf(out, "{\"client\":") || !buf_add_json(out, caller->name) ||
-        !buf_addf(out, ",\"tier\":") || !buf_add_json(out, caller->tier->name) ||
-        !buf_addf(out, ",\"windows\":{"))
-        return false;
-    for (uint32_t i = 0; i < state.count; i++)
-        if ((i > 0 && !buf_add_char(out, ',')) ||
-            !write_window(out, &state.windows[i], now.wall_us / 1000000,
-                          rules->config->limits.reset_is_delta))
-            return false;
-    return buf_addf(out, "}}\n");
+    return request_write_limit_state(rules, caller, &state, now.wall_us, out);
 }

@@ -240,7 +240,9 @@ bool request_system_stream(struct request_system *question, struct fill *fill) M
 bool request_write_limit_status(const struct request_rules *rules,
                                 const struct request_shared *shared, const struct caller *caller,
                                 struct limit_time now, struct buf *out);
-
+/* The same of a state that is known already. */
+bool request_write_limit_state(const struct request_rules *rules, const struct caller *caller,
+                               const struct limit_state *state, int64_t wall_us, struct buf *out);
 /* ---- decision records: what became of a request, and why ---- */
 /* One request as the log line, the metrics and the explanation tell it. Times in microseconds
  * from its first byte. No credential, no query value, no raw address. */

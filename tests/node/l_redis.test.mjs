@@ -36,11 +36,10 @@ async function killRedis() {
   await gone;
 }
 
-const tier = { per_minute: LIMIT };
-function gateway(limits = {}, store = {}) {
+function gateway(limits = {}, tier = { per_minute: LIMIT }) {
   return startGateway({
     server: { listen: ["127.0.0.1:0"], workers: 1, max_connections: 2000 }, admin: { listen: "127.0.0.1:0" },
-    store: { url: `redis://${socket}`, ...store },
+    store: { url: `redis://${socket}` },
     tiers: { free: tier }, limits,
     upstreams: { app: { targets: [origin] } },
     routes: [{ name: "all", match: { path: "/*" }, upstream: "app" },
@@ -105,8 +104,35 @@ test("four gateways admit exactly the limit", options, async () => {
     const left = answers.filter((answer) => answer.statusCode !== 429).map((answer) => Number(answer.headers["x-ratelimit-remaining"]));
     assert.deepEqual(left.sort((a, b) => b - a), Array.from({ length: LIMIT }, (_, i) => LIMIT - 1 - i), "each place is told once");
   }
+  // what one admitted the other tells
+  const status = await (await fetch(`${gateways[3].admin}/system/rate-limit/status?client=ip:127.0.0.1`)).json();
+  assert.equal(status.windows.minute.remaining, 0);
+  await forget(gateways[1]);
+  const anew = await (await fetch(`${gateways[2].admin}/system/rate-limit/status?client=ip:127.0.0.1`)).json();
+  assert.equal(anew.windows.minute.remaining, LIMIT);
   const after = await Promise.all(gateways.map((one) => metric(one, "store_fallbacks_total")));
   assert.deepEqual(after, before);
+  await Promise.all(gateways.map((one) => (one.child.kill("SIGTERM"), once(one.child, "exit"))));
+});
+
+test("tokens taken ahead spare the store, and never pass the limit", options, async () => {
+  const large = 3000;
+  const gateways = await Promise.all([0, 1].map(() => gateway({ deadline: "2s" }, { per_minute: large })));
+  await inStore(gateways);
+  await forget(gateways[0]);
+  await sleep(400);
+  const asked = async () => (await Promise.all(gateways.map((one) => metric(one, 'store_commands_total{outcome="ok"}')))).reduce((a, b) => a + b);
+  const before = await asked();
+  let admitted = 0;
+  await Promise.all(gateways.flatMap((one) => Array.from({ length: 20 }, async () => {
+    for (let i = 0; i < 100; i++) {
+      const answer = await ask(one);
+      admitted += answer.statusCode !== 429;
+    }
+  })));
+  const commands = (await asked()) - before;
+  assert.ok(admitted <= large && admitted >= large * 0.97, `${admitted} admitted`);
+  assert.ok(commands < 1500, `${commands} commands for 4000 decisions`);
   await Promise.all(gateways.map((one) => (one.child.kill("SIGTERM"), once(one.child, "exit"))));
 });
 
@@ -124,8 +150,8 @@ test("a Redis that dies and comes back costs nobody an error, and bounds what pa
   for (let i = 0; i < 200; i++) statuses.push((await ask(gateways[i % 2])).statusCode);
   const passed = statuses.filter((status) => status !== 429).length;
   assert.ok(statuses.every((status) => status === 200 || status === 404 || status === 429), `only answers of the origin and 429: ${[...new Set(statuses)]}`);
-  // each has its share of what it saw left; what its own copy did not see of the other's last requests is the staleness
-  assert.ok(passed >= 60 && passed <= LIMIT + 20, `${passed} passed`);
+  // each has its share of what it saw left (gateways that ended are counted for seven seconds more); what its own copy did not see of the other's last requests is the staleness
+  assert.ok(passed >= 44 && passed <= LIMIT + 20, `${passed} passed`);
   assert.ok((await metric(gateways[0], "store_fallbacks_total")) > 0);
   assert.equal((await ask(gateways[0], "/paid/x")).statusCode, 503);
   assert.ok((await ask(gateways[0], "/paid/x")).headers["retry-after"] >= 1);
