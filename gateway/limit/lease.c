@@ -94,16 +94,20 @@ bool lease_answers(struct limit_store *store, struct limit_call *call, struct li
 uint32_t lease_wish(struct limit_store *store, const struct limit_group *group)
 {
     uint64_t gateways = atomic_load_explicit(&store->limiter->live_gateways, memory_order_relaxed);
-    const struct lease *lease = place_of(store, group->policies);
-    uint64_t share, room = PACKED_MOST_WANT - group->want;
+    struct lease *lease = place_of(store, group->policies);
+    uint64_t now_us = loop_now_us(store->loop), share, room = PACKED_MOST_WANT - group->want;
 
     if (!store->has_leases || group->op != PACKED_TAKE || lease->left > 0 || lease->asked < 2 ||
+        now_us < lease->wish_until_us ||
         !is_of(lease, group->policies, group->policy_count, group->cost))
         return 0;
     share = lease->remaining / (2 * (gateways > 0 ? gateways : 1));
     share = share < lease->asked ? share : lease->asked;
     share = share < LEASE_MOST ? share : LEASE_MOST;
-    return (uint32_t)(share < room ? share : room);
+    share = share < room ? share : room;
+    if (share > 0)
+        lease->wish_until_us = now_us + TERM_US; /* one at a time */
+    return (uint32_t)share;
 }
 
 void lease_note(struct limit_store *store, const struct limit_group *group, uint32_t granted,
@@ -123,8 +127,11 @@ void lease_note(struct limit_store *store, const struct limit_group *group, uint
         window_describe(windows[i], &answer->records[i], answer->now, &shown);
         least = shown.remaining < least ? shown.remaining : least;
     }
-    lease->remaining = least / (group->cost > 0 ? group->cost : 1);
+    least /= group->cost > 0 ? group->cost : 1;
+    lease->remaining = least > granted ? least - granted : 0;
     lease->left += granted;
+    if (granted > 0)
+        lease->wish_until_us = 0;
     lease->until_us = now_us + TERM_US;
     lease->ahead_us = answer->now.mono_us - now_us;
     memcpy(lease->records, answer->records, sizeof(lease->records));

@@ -72,7 +72,7 @@ bool deny_answers(struct limit_store *store, struct limit_call *call, struct lim
 struct lease {
     struct hash128 key, second;
     const struct window_set *windows[2];
-    uint64_t cost, counted_from_us, until_us, ahead_us;
+    uint64_t cost, counted_from_us, until_us, ahead_us, wish_until_us;
     uint32_t asked, left, forgets; /* decisions since counted_from_us; tokens that are paid for */
     uint64_t remaining;            /* in the fullest window, as last told */
     union window_record records[LIMIT_MAX_WINDOWS];
