@@ -37,6 +37,7 @@ struct client_target {
     struct str unix_path; /* a socket in place of host and port; empty: none. Not for https */
     enum client_protocol protocol; /* HTTP2: where libcurl can (8 or newer), else HTTP/1.1 */
     uint32_t keepalive;            /* idle connections kept to a plain target; 0: none */
+    struct str tls_cert, tls_key;  /* PEM files of our own certificate; empty: none */
 };
 enum client_body { CLIENT_BODY_NONE, CLIENT_BODY_SIZED, CLIENT_BODY_CHUNKED };
 struct client_request {

@@ -177,11 +177,29 @@ static bool set_habits(struct curl_exchange *exchange)
     return true;
 }
 
+/* Copied by libcurl. A connection made with one certificate serves no other (it compares them). */
+static bool set_file(CURL *easy, CURLoption option, struct str path)
+{
+    char text[4096];
+
+    if (path.len == 0)
+        return true;
+    if (path.len >= sizeof(text))
+        return false;
+    memcpy(text, path.ptr, path.len);
+    text[path.len] = '\0';
+    SET(easy, option, text);
+    return true;
+}
+
 static bool set_tls(struct curl_exchange *exchange, const struct client_target *target)
 {
     CURL *easy = exchange->easy;
     char ca[4096];
 
+    if (!set_file(easy, CURLOPT_SSLCERT, target->tls_cert) ||
+        !set_file(easy, CURLOPT_SSLKEY, target->tls_key))
+        return false;
     SET(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(easy, CURLOPT_SSL_VERIFYPEER, target->tls_verify ? 1L : 0L);
     SET(easy, CURLOPT_SSL_VERIFYHOST, target->tls_verify ? 2L : 0L);

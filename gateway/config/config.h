@@ -250,6 +250,7 @@ struct upstream_config {
     struct {
         struct str ca; /* empty: the system's */
         bool verify;
+        struct str cert, key; /* our own; empty: none */
     } tls;
 };
 

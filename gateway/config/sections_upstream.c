@@ -108,6 +108,9 @@ static const struct field tls_fields[] = {
     FIELD("ca", kind_text, U, tls.ca, "", 0, 0,
           "PEM file of trusted authorities; empty: the system's"),
     FIELD("verify", kind_bool, U, tls.verify, "true", 0, 0, "false: any certificate is taken"),
+    FIELD("cert", kind_text, U, tls.cert, "", 0, 0,
+          "PEM file of the certificate that the gateway shows; empty: none"),
+    FIELD("key", kind_text, U, tls.key, "", 0, 0, "PEM file of its private key"),
 };
 static const struct section tls_section = {SECTION(tls_fields, 0)};
 

@@ -38,24 +38,41 @@ static void check_target(const struct config *config, struct faults *faults,
                        STR_ARG(target->url));
 }
 
-static void check_ca(const struct config *config, struct faults *faults,
-                     const struct upstream_config *upstream)
+/* Every kind of key ends so: PRIVATE KEY, EC PRIVATE KEY, ENCRYPTED PRIVATE KEY. */
+#define KEY_MARK         "PRIVATE KEY-----"
+#define CERTIFICATE_MARK "-----BEGIN CERTIFICATE-----"
+
+static void check_pem(const struct config *config, struct faults *faults, const char *path,
+                      struct str file, struct str mark)
 {
     struct fail why = {{0}};
-    char path[PATH_ROOM];
     size_t len = 0;
     char *pem;
 
-    if (upstream->tls.ca.len == 0)
+    if (file.len == 0)
         return;
-    snprintf(path, sizeof(path), "upstreams.%.*s.tls.ca", STR_ARG(upstream->name));
-    pem = file_read(upstream->tls.ca.ptr, MOST_CA_BYTES, &len, &why);
+    pem = file_read(file.ptr, MOST_CA_BYTES, &len, &why);
     if (pem == NULL)
         faults_add(faults, config, path, "cannot be read: %s", why.text);
-    else if (!str_has(str_at(pem, len), STR("-----BEGIN CERTIFICATE-----")))
-        faults_add(faults, config, path, "%.*s holds no certificate, expected a PEM file",
-                   STR_ARG(upstream->tls.ca));
+    else if (!str_has(str_at(pem, len), mark))
+        faults_add(faults, config, path, "%.*s holds no %s, expected a PEM file", STR_ARG(file),
+                   str_eq(mark, STR(KEY_MARK)) ? "private key" : "certificate");
     free(pem);
+}
+
+static void check_tls(const struct config *config, struct faults *faults,
+                      const struct upstream_config *upstream)
+{
+    char path[PATH_ROOM];
+
+    snprintf(path, sizeof(path), "upstreams.%.*s.tls.ca", STR_ARG(upstream->name));
+    check_pem(config, faults, path, upstream->tls.ca, STR(CERTIFICATE_MARK));
+    snprintf(path, sizeof(path), "upstreams.%.*s.tls.cert", STR_ARG(upstream->name));
+    check_pem(config, faults, path, upstream->tls.cert, STR(CERTIFICATE_MARK));
+    if ((upstream->tls.cert.len > 0) != (upstream->tls.key.len > 0))
+        faults_add(faults, config, path, "belongs to a key, expected both or neither");
+    snprintf(path, sizeof(path), "upstreams.%.*s.tls.key", STR_ARG(upstream->name));
+    check_pem(config, faults, path, upstream->tls.key, STR(KEY_MARK));
 }
 
 /* libcurl has the connections to https targets, and does not hand them over. */
@@ -83,7 +100,7 @@ void upstream_check(const struct config *config, struct faults *faults)
 
         for (uint32_t j = 0; j < upstream->target_count; j++)
             check_target(config, faults, upstream, j);
-        check_ca(config, faults, upstream);
+        check_tls(config, faults, upstream);
     }
     for (uint32_t i = 0; i < config->route_count; i++)
         check_websocket(config, faults, &config->routes[i]);

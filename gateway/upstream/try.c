@@ -84,6 +84,8 @@ struct client_target target_for_client(const struct upstream_config *upstream, u
         .port = config->port,
         .tls_ca = upstream->tls.ca,
         .tls_verify = upstream->tls.verify,
+        .tls_cert = upstream->tls.cert,
+        .tls_key = upstream->tls.key,
         .unix_path = config->unix_path,
         .protocol = CLIENT_AUTO,
         .keepalive = upstream->keepalive,

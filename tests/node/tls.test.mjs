@@ -156,3 +156,23 @@ test("SIGHUP brings new certificates to new handshakes; a broken one changes not
   assert.match((await answer.json()).faults.join(), /server\.tls\.one/);
   assert.equal((await handshake("one.test")).serial, now.serial);
 });
+
+test("an upstream that asks who we are is shown tls.cert", async () => {
+  const ours = certificate("ours", ["gateway.test"]), theirs = certificate("theirs", ["localhost"]);
+  const asks = https.createServer({ cert: readFileSync(theirs.cert), key: readFileSync(theirs.key), ca: readFileSync(ours.cert),
+    requestCert: true, rejectUnauthorized: true }, (request, response) => response.end(request.socket.getPeerCertificate().subject.CN));
+  await new Promise((done) => asks.listen(0, "127.0.0.1", done));
+  const target = { targets: [`https://localhost:${asks.address().port}`], retry: { attempts: 0 } };
+  const shows = await startGateway({ server: { listen: ["127.0.0.1:0"], workers: 1 }, admin: { listen: "127.0.0.1:0" }, limits: { enabled: false },
+    upstreams: { with: { ...target, tls: { ca: theirs.cert, cert: ours.cert, key: ours.key } }, without: { ...target, tls: { ca: theirs.cert } } },
+    routes: [{ match: { path: "/with" }, upstream: "with" }, { match: { path: "/without" }, upstream: "without" }],
+    log: { access: "off", errors: "stderr" } });
+  const known = await fetch(`${shows.url}/with`);
+  assert.equal(known.status, 200);
+  assert.equal(await known.text(), "gateway.test");
+  assert.equal((await fetch(`${shows.url}/without`)).status, 502); // and not over the other's connection
+  assert.equal((await fetch(`${shows.url}/with`)).status, 200);
+  await stop(shows.child);
+  asks.closeAllConnections();
+  asks.close();
+});

@@ -182,7 +182,7 @@ static void who_is_believed(void **state)
         bench_start(&bench, server.port);
         bench.target = (struct client_target){
             true,     str_of(rows[i].host), server.port, str_of(rows[i].ca), rows[i].verify,
-            STR_NONE, CLIENT_AUTO,          64};
+            STR_NONE, CLIENT_AUTO,          64,          STR_NONE,           STR_NONE};
         probe_get(&bench, &p, STR("GET"), STR("/"));
         if (p.outcome != rows[i].outcome)
             fail_msg("%s: %s (%s)", rows[i].name, outcome_names[p.outcome], p.reason);
@@ -246,13 +246,15 @@ static void plain_and_https_by_turns(void **state)
 
         if (i % 2 == 0) {
             bench.target = (struct client_target){
-                true, STR("localhost"), tls.port,    str_of(i == 2 ? "" : cert_path),
-                true, STR_NONE,         CLIENT_AUTO, 64};
+                true,     STR("localhost"), tls.port,    str_of(i == 2 ? "" : cert_path),
+                true,     STR_NONE,         CLIENT_AUTO, 64,
+                STR_NONE, STR_NONE};
             probe_get(&bench, &p, STR("GET"), STR("/"));
             assert_int_equal(p.outcome, i == 2 ? CLIENT_TLS_FAILED : CLIENT_OK);
         } else {
-            bench.target = (struct client_target){false, STR("127.0.0.1"), plain->port, STR_NONE,
-                                                  true,  STR_NONE,         CLIENT_AUTO, 64};
+            bench.target =
+                (struct client_target){false,    STR("127.0.0.1"), plain->port, STR_NONE, true,
+                                       STR_NONE, CLIENT_AUTO,      64,          STR_NONE, STR_NONE};
             bench_canary(&bench, "by turns");
         }
     }
