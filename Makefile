@@ -25,7 +25,7 @@ LDLIBS    = $(PACKAGE_LIBS) -lcrypt -lpthread -lm
 
 # build/packages.mk holds what pkg-config says. make builds it first, which installs what a
 # fresh Debian lacks, and starts over; the goals below need no compiler.
-ifneq ($(filter-out clean deps deps-% format layers sizes format-check cppcheck k6 k6-types test-trixie test-fresh,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean deps deps-% format layers sizes format-check cppcheck k6 k6-types test-trixie test-fresh test-image,$(or $(MAKECMDGOALS),all)),)
 include build/packages.mk
 endif
 build/packages.mk: tests/deps.sh
@@ -127,7 +127,7 @@ test: deps-build deps-test
 	@tests/run.sh $(PHASES)
 
 # Debian 13, and a newcomer's Debian 12, in chroots under build/; these need root
-test-trixie test-fresh:
+test-trixie test-fresh test-image:
 	@tests/$(@:test-%=%).sh
 
 fuzz: deps-test

@@ -96,7 +96,7 @@ static void on_done(void *arg)
     if (memory->is_dead)
         memory_release(memory);
     else
-        memory_wake(waiting);
+        memory_wake(&waiting);
 }
 
 void basic_start(struct basic_job *job, struct identify_wait *wait)

@@ -219,7 +219,7 @@ struct identify_memory {
 
 void memory_link(struct identify_memory *memory, struct identify_wait **list,
                  struct identify_wait *wait);
-void memory_wake(struct identify_wait *first); /* all of a list that is no longer the caller's */
+void memory_wake(struct identify_wait **list); /* all of a list that is in nobody else's hands */
 void memory_release(struct identify_memory *memory); /* frees it when no job is left */
 
 /* ---- password.c: slow; not on a loop ---- */

@@ -53,12 +53,12 @@ void memory_link(struct identify_memory *memory, struct identify_wait **list,
 }
 
 /* They ask again; a wait that a callback cancels is gone from the list before its turn. */
-void memory_wake(struct identify_wait *first)
+void memory_wake(struct identify_wait **list)
 {
-    if (first != NULL)
-        first->back = &first;
-    while (first != NULL) {
-        struct identify_wait *wait = first;
+    if (*list != NULL)
+        (*list)->back = list;
+    while (*list != NULL) {
+        struct identify_wait *wait = *list;
 
         identify_wait_cancel(wait);
         wait->fn(wait->arg);
@@ -72,7 +72,7 @@ static void on_answer(void *arg)
 
     memory->is_asking = false;
     memory->waiting = NULL;
-    memory_wake(first);
+    memory_wake(&first);
 }
 
 void identify_wait(struct identify_memory *memory, struct identify_answer *answer,

@@ -22,6 +22,10 @@ struct server_tls;
 struct server_tls *server_tls_new(const struct config *config, struct fail *why) MUST_USE;
 struct server_tls *server_tls_hold(struct server_tls *tls);
 void server_tls_release(struct server_tls **tls);
+/* Writes when each certificate ends to the sheet's gauges; those of `before` (NULL: none) that are
+ * no more become 0. One sheet only, on its thread. */
+void server_tls_tell(const struct server_tls *tls, const struct server_tls *before,
+                     struct sheet *sheet);
 
 /* ---- listening sockets ---- */
 struct server_socket {

@@ -148,6 +148,20 @@ void server_tls_release(struct server_tls **tls)
     free(old);
 }
 
+void server_tls_tell(const struct server_tls *tls, const struct server_tls *before,
+                     struct sheet *sheet)
+{
+    for (uint32_t i = 0; before != NULL && i < before->count; i++)
+        cell_gauge_set(
+            metrics_series(sheet, M_CERTIFICATE_EXPIRY, 1, &before->certificates[i].name), 0);
+    for (uint32_t i = 0; i < tls->count; i++) {
+        time_t ends = gnutls_x509_crt_get_expiration_time(tls->certificates[i].leaf);
+
+        cell_gauge_set(metrics_series(sheet, M_CERTIFICATE_EXPIRY, 1, &tls->certificates[i].name),
+                       (double)ends);
+    }
+}
+
 /* ---- choosing ---- */
 
 static struct certificate *by_name(struct server_tls *tls, struct str name)

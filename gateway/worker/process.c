@@ -264,6 +264,7 @@ static bool make_admin(struct gateway *g, const struct config *config, struct fa
     if (g->admin_server == NULL)
         return false;
     server_use_tls(g->admin_server, g->tls);
+    server_tls_tell(g->tls, NULL, g->sheet);
     socket.fd = inherit_take(&g->inherited, &config->admin.listen, 0, &socket.port);
     *bad_listener =
         socket.fd < 0 && !server_socket_open(&config->admin.listen, 0, true, &socket, why);

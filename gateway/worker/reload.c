@@ -96,6 +96,7 @@ static bool put_in_force(struct gateway *g, struct config *config, struct fail *
     identify_fetcher_use(g->fetcher, config);
     request_context_use(g->context, rules);
     server_use_tls(g->admin_server, tls);
+    server_tls_tell(tls, g->tls, g->sheet);
     fleet_use(g->fleet, rules, tls);
     if (!upstream_keeper_use(g->keeper, config))
         log_line(LOG_ERROR, "out of memory: some targets are not looked after");

@@ -13,14 +13,17 @@ import { folder, root, stopAll } from "./programs.mjs";
 const text = readFileSync(join(root, "docker-compose.yml"), "utf8");
 const body = /^services:\n([^]*?)^\S/m.exec(text)[1];
 const services = Object.fromEntries(
-  [...body.matchAll(/^  (\w+):\n((?:(?:    .*|  #.*|)\n)*)/gm)].map(([, name, lines]) => [name, lines]),
+  [...body.matchAll(/^  ([\w-]+):\n((?:(?:    .*|  #.*|)\n)*)/gm)].map(([, name, lines]) => [name, lines]),
 );
 const common = /^x-service:.*\n((?: .*\n)*)/m.exec(text)[1];
+const published = ["alertmanager", "gateway", "grafana", "prometheus"];
+const endsByItself = ["k6"];
 after(stopAll);
 
 test("the services are those that belong to a gateway", () => {
-  const names = ["alertmanager", "alerts", "gateway", "grafana", "prometheus", "redis", "sample"];
-  assert.deepEqual(Object.keys(services).sort(), names);
+  const own = ["gateway", "sample", "redis", "alerts", "k6"];
+  const watching = ["alertmanager", "cadvisor", "grafana", "node-exporter", "prometheus", "redis-exporter"];
+  assert.deepEqual(Object.keys(services).sort(), [...own, ...watching].sort());
 });
 
 for (const [name, lines] of Object.entries(services)) {
@@ -28,16 +31,28 @@ for (const [name, lines] of Object.entries(services)) {
     const ports = /^    ports:\n((?:      .*\n)*)/m.exec(lines)?.[1] ?? "";
     for (const port of ports.trim().split("\n").filter(Boolean))
       assert.match(port.trim(), /^- "127\.0\.0\.1:\d+:\d+"$/);
-    if (["redis", "sample", "alerts"].includes(name)) assert.equal(ports, "");
+    if (!published.includes(name)) assert.equal(ports, "");
   });
 
   test(`${name} has a healthcheck, a restart policy and a pinned image`, () => {
-    assert.match(lines, /^    healthcheck:$/m);
+    if (endsByItself.includes(name)) assert.match(lines, /^    restart: "no"\n    profiles: \[load\]$/m);
+    else assert.match(lines, /^    healthcheck:$/m);
     assert.match(lines, /^    <<: \*service$/m);
     assert.match(common, /^  restart: unless-stopped$/m);
     const image = /^    image: (\S+)$/m.exec(lines)[1];
     if (/^    build:/m.test(lines)) assert.match(image, /:local$/);
     else assert.match(image, /:v?\d+\.\d+\.\d+(-alpine)?$/);
+  });
+
+  test(`${name} is bounded, and writes nowhere but into volumes`, () => {
+    assert.match(lines, /^    mem_limit: \d+[mg]\b/m);
+    assert.match(lines, /^    cpus: [\d.]+$/m);
+    assert.match(common, /^  read_only: true$/m);
+    assert.match(common, /^  cap_drop: \[ALL\]$/m);
+    if (name !== "cadvisor") assert.doesNotMatch(lines, /cap_(add|drop)/);
+    assert.match(common, /^  pids_limit: \d+$/m);
+    assert.match(common, /no-new-privileges:true/);
+    assert.doesNotMatch(lines, /privileged: true|read_only: false/);
   });
 
   test(`${name} mounts what exists`, () => {
@@ -47,6 +62,19 @@ for (const [name, lines] of Object.entries(services)) {
 
 test("the admin token has no default", () => {
   assert.match(services.gateway, /GATEWAY_ADMIN_TOKEN: \$\{GATEWAY_ADMIN_TOKEN:\?/);
+});
+
+test("the gateway counts in the Redis that is there, which never evicts", () => {
+  assert.match(services.gateway, /REDIS_URL: redis:\/\/redis:6379\/0$/m);
+  assert.match(services["redis-exporter"], /REDIS_ADDR: "redis:\/\/redis:6379"/);
+  assert.match(readFileSync(join(root, "config/redis.conf"), "utf8"), /^maxmemory-policy (noeviction|volatile-\w+)$/m);
+});
+
+test("Grafana finds the dashboards where they are mounted", () => {
+  const provider = readFileSync(join(root, "dashboards/provisioning/dashboards/gateway.yml"), "utf8");
+  const [, path] = /^      path: (\S+)$/m.exec(provider);
+  assert.ok(services.grafana.includes(`- ./dashboards:${path}:ro`), path);
+  assert.ok(services.grafana.includes(`HOME_DASHBOARD_PATH: ${path}/gateway.json`), path);
 });
 
 test("the image copies what exists, and .dockerignore lets it through", () => {
@@ -63,7 +91,7 @@ test("the image copies what exists, and .dockerignore lets it through", () => {
 test("the names in prometheus/ and dashboards/ are services", () => {
   const scrape = readFileSync(join(root, "prometheus/prometheus.yml"), "utf8");
   const source = readFileSync(join(root, "dashboards/provisioning/datasources/prometheus.yml"), "utf8");
-  for (const [, name] of scrape.matchAll(/targets: \["([a-z]+):\d+"\]/g)) assert.ok(services[name], name);
+  for (const [, name] of scrape.matchAll(/targets: \["([a-z-]+):\d+"\]/g)) assert.ok(services[name], name);
   assert.ok(services[/url: http:\/\/(\w+):9090/.exec(source)[1]]);
 });
 

@@ -2,6 +2,7 @@
 // plain bytes on a TLS port, certificates that change under SIGHUP, https upstreams that are verified.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { X509Certificate } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import https from "node:https";
 import net from "node:net";
@@ -135,6 +136,20 @@ test("an https upstream is verified: name, authority, or on the operator's word 
   }
 });
 
+/** What /metrics says of each certificate's end, by name. */
+async function ends() {
+  const text = await (await fetch(`${gateway.admin}/metrics`)).text();
+  const rows = text.matchAll(/^gateway_tls_certificate_expiry_timestamp_seconds\{name="(\w+)"\} (\S+)$/gm);
+  return Object.fromEntries([...rows].map(([, name, value]) => [name, Number(value)]));
+}
+
+test("operators see when each certificate ends", async () => {
+  const { one, two } = await ends();
+  const shown = new X509Certificate(readFileSync(join(dir, "one.pem"))).validTo;
+  assert.equal(one, Date.parse(shown) / 1000);
+  assert.ok(two > Date.now() / 1000);
+});
+
 test("SIGHUP brings new certificates to new handshakes; a broken one changes nothing", async () => {
   const before = await handshake("one.test");
   const agent = new https.Agent({ keepAlive: true, maxSockets: 1 });
@@ -149,6 +164,9 @@ test("SIGHUP brings new certificates to new handshakes; a broken one changes not
   assert.notEqual(now.serial, before.serial);
   assert.equal((await get("/health", agent)).status, 200, "the kept connection goes on");
   agent.destroy();
+
+  const { one } = await ends();
+  assert.equal(one, Date.parse(new X509Certificate(readFileSync(join(dir, "one.pem"))).validTo) / 1000);
 
   writeFileSync(join(dir, "one.pem"), "not a certificate");
   const answer = await fetch(`${gateway.admin}/system/config/reload`, { method: "POST" });
