@@ -100,10 +100,9 @@ static void write_stored(struct buf *out, const struct cache_item *item)
 {
     const struct cache_meta *meta = &item->meta;
 
-    buf_add_str(out, STR("{\"why\":"));
-    buf_add_json(out, str_of(meta->why));
     buf_addf(out,
-             ",\"lifetime\":%" PRId64 ",\"lifetime_source\":\"%s\",\"initial_age\":%" PRId64
+             "{\"why\":\"stored\",\"lifetime\":%" PRId64
+             ",\"lifetime_source\":\"%s\",\"initial_age\":%" PRId64
              ",\"stale_while_revalidate\":%" PRId64 ",\"stale_if_error\":%" PRId64
              ",\"stale_if_unreachable\":%" PRId64,
              meta->lifetime_s, source_name(meta->source), meta->initial_age_s,

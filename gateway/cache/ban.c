@@ -36,12 +36,14 @@ struct str glob_spread(struct str glob, struct arena *arena)
 
 bool glob_fits(struct str spread, const struct cache_entry *entry)
 {
-    return str_glob(spread, str_find(spread, '?') < spread.len ? entry->path_query : entry->path);
+    return str_glob(spread, str_find(spread, '?') < spread.len ? entry_path_query(entry)
+                                                               : entry_path(entry));
 }
 
 static bool ban_covers(const struct ban *ban, const struct cache_entry *entry)
 {
-    return (ban->host.len == 0 || str_ieq(ban->host, entry->host)) && glob_fits(ban->glob, entry);
+    return (ban->host.len == 0 || str_ieq(ban->host, entry_host(entry))) &&
+           glob_fits(ban->glob, entry);
 }
 
 /* ---- adding ---- */
@@ -155,7 +157,7 @@ static enum ban_verdict tags_test(const struct cache_entry *entry)
     enum ban_verdict verdict = BAN_CLEAR;
 
     for (uint32_t i = 0; i < entry->tag_count; i++) {
-        const struct tag_cell *cell = entry->tags[i].cell;
+        const struct tag_cell *cell = entry_tags(entry)[i].cell;
 
         if (atomic_load_explicit(&cell->hard, memory_order_relaxed) > entry->stamp)
             return BAN_HARD;

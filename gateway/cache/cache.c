@@ -16,6 +16,10 @@ struct cache *cache_new(uint64_t memory_bytes, uint64_t max_object_bytes,
     if (cache == NULL)
         return NULL;
     memset(cache, 0, sizeof(*cache));
+    if (!route_stats_init(cache)) {
+        free(cache);
+        return NULL;
+    }
     cache->seed = *seed;
     cache->limit = memory_bytes;
     cache->max_object = max_object_bytes;

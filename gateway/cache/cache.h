@@ -51,20 +51,30 @@ bool cache_key_build(const struct cache *cache, const struct cache_key_parts *pa
 struct cache_entry; /* counted */
 struct cache_meta {
     int status;
-    struct http_fields fields; /* slices into the entry; without Content-Length, hop-by-hop, Age;
-                                  room 0: do not append */
-    struct str body;           /* in one piece */
-    struct http_validators validators;
+    struct str body; /* in one piece, in memory that the entry holds */
     int64_t initial_age_s, lifetime_s;
     uint64_t
         stored_us; /* monotonic moment of the head's arrival: age = initial_age + (now - stored) */
     uint64_t fetch_us; /* from the request to the head: what a refresh costs */
     int64_t stale_while_revalidate_s, stale_if_error_s, stale_if_unreachable_s;
     bool must_revalidate, always_revalidate;
-    const char *why; /* verdict's, static */
     enum http_lifetime_source source;
 };
-const struct cache_meta *cache_entry_meta(const struct cache_entry *entry);
+struct cache_meta cache_entry_meta(const struct cache_entry *entry);
+/* The first such field's value, or STR_NONE. This and what follows: slices into the entry, and
+ * without Content-Length, hop-by-hop fields and Age, which are not kept. */
+struct str cache_entry_field(const struct cache_entry *entry, enum http_name id);
+struct http_validators cache_entry_validators(const struct cache_entry *entry);
+/* One field after the other, in order; false at the end. Begins with a walk of zeros. */
+struct cache_field_walk {
+    const char *at;
+    uint32_t seen;
+};
+bool cache_entry_next_field(const struct cache_entry *entry, struct cache_field_walk *walk,
+                            struct http_field *field);
+/* All of them as a list in the arena. False: out of memory. */
+bool cache_entry_fields(const struct cache_entry *entry, struct arena *arena,
+                        struct http_fields *fields) MUST_USE;
 int64_t cache_entry_age_s(const struct cache_entry *entry, uint64_t now_us);
 /* lifetime - age; <= 0 when stale. A soft purge makes it 0 at most. */
 int64_t cache_entry_ttl_s(const struct cache_entry *entry, uint64_t now_us);
@@ -298,7 +308,7 @@ struct cache_item {
     struct str tags; /* JSON array text; arena */
     int status;
     struct str route;
-    struct cache_meta meta; /* numbers and words; of the body the length alone, no fields */
+    struct cache_meta meta; /* of the body the length alone */
     bool is_soft_purged;
 };
 /* Up to `limit` entries whose path fits the glob, after `cursor` (0: from the start); *next is 0 at

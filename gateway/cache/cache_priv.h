@@ -28,20 +28,29 @@ enum {
     ASIDE_SLOTS = 64,  /* each flight shard */
     URL_SLOTS = 65536, /* latest purge of the URLs that hash there */
     TAG_SLOTS = 4096,  /* the same of tags */
-    INDEX_COST = 96    /* an entry's share of hash tables and ghost, charged with it */
+    /* An entry's share of the tables, charged with it: at most 2 pointers by key and 1 by URL (a
+     * table has doubled just now), and one slot of the ghost. */
+    INDEX_COST = 32,
+    CHARGE_UNIT = 8,         /* of what an entry remembers to be charged */
+    INSIDE_MOST = 64 * 1024, /* bodies up to this size lie in the entry itself */
+    LARGE_BYTES = 64 * 1024  /* larger ones come into a full cache at the second request */
 };
 
-/* A counted, charged piece of body, shared by an entry, its freshened successor and readers. */
+struct codings; /* a body in content codings: coded.c */
+
+/* A counted, charged body that lies in no entry: a large one. Shared by an entry, its freshened
+ * successor and readers. */
 struct block {
     atomic_uint refs;
     struct cache *cache;
-    _Atomic(struct codings *) codings; /* the same in content codings: coded.c; NULL: none */
+    _Atomic(struct codings *) codings; /* NULL: none */
     size_t charged, size;
     char bytes[];
 };
 
 /* One name's counters; never freed before the cache. */
 struct route_stats {
+    struct cache *cache;
     _Atomic(struct route_stats *) next;
     _Atomic uint64_t entries, bytes, evictions, stores, invalidations;
     size_t name_len;
@@ -71,39 +80,56 @@ struct tag_link {
 };
 
 enum queue_kind { QUEUE_SMALL, QUEUE_MAIN };
+enum body_kind { BODY_NONE, BODY_INSIDE, BODY_BLOCK, BODY_OF_ENTRY };
+enum { SECOND_NONE = UINT32_MAX, SECOND_IN_FIELD = UINT32_MAX - 1 }; /* of a date */
 
+/* One allocation: this, tag_room tag links, the text, the body when it is inside. The text is the
+ * key; the label and the user where the key does not hold them; Vary names and values; packed
+ * fields (packed.c). What can be computed from the text, or is the same for all, is not here: a
+ * cache of small answers is mostly this struct. */
 struct cache_entry {
-    struct cache_meta meta;
-    struct str key, vary_names, vary_key;
-    struct hash128 hash;
-    uint64_t stamp; /* purge sequence at the fetch's start */
-
-    atomic_uint refs, hits;
-    _Atomic uint8_t frequency; /* 0..3, for eviction */
-    atomic_bool is_soft_purged;
-    _Atomic uint64_t rest_until_us;  /* no refresh before */
-    _Atomic uint8_t rest_why, fails; /* enum cache_rest; refreshes that failed in a row */
-    _Atomic uint64_t checked;        /* bans and marks up to this sequence do not cover it */
-
-    struct cache *cache;
-    struct block *body; /* NULL: empty */
-    struct route_stats *route;
-    size_t charged;
-    uint64_t url_hash;
-    struct str label; /* "host/path?query", of which host, path and path_query are parts */
-    struct str host, path, path_query, user;
-    struct tag_link *tags;
-    uint32_t tag_count;
-
     /* shard lock */
-    bool is_linked;
-    uint8_t queue;                /* enum queue_kind */
-    size_t coded_bytes;           /* of the body's coded copies, as they are counted */
-    struct cache_entry *next_key; /* of the newest variant: the bucket's next key */
-    struct cache_entry *older;    /* variant of the same key */
+    struct cache_entry *next_key; /* the bucket's next: the older variants of the key first */
     struct cache_entry *url_next, **url_back;
     struct cache_entry *queue_newer, *queue_older;
+
+    uint64_t hash;            /* lower half of the key's */
+    uint64_t stamp;           /* purge sequence at the fetch's start */
+    _Atomic uint64_t checked; /* bans and marks up to this sequence do not cover it */
+    uint64_t stored_us;
+    struct route_stats *route;
+    union {
+        _Atomic(struct codings *) codings; /* BODY_INSIDE */
+        struct block *block;               /* BODY_BLOCK: held */
+        struct cache_entry *owner;         /* BODY_OF_ENTRY: held; its body is inside */
+    } body;
+
+    atomic_uint refs, hits;
+    _Atomic uint32_t rest_until_ms;  /* no refresh before; lower half of the monotonic clock */
+    _Atomic uint8_t rest_why, fails; /* enum cache_rest; refreshes that failed in a row */
+    _Atomic uint8_t frequency;       /* 0..3, for eviction */
+    atomic_bool is_soft_purged;
+
+    uint32_t inside_len, fields_len;
+    uint32_t charge;    /* of this allocation and its place in the tables, in CHARGE_UNITs */
+    uint32_t url_place; /* upper 6 and lower 26 bits of the URL's hash: shard, bucket, slot */
+    uint32_t coded;     /* shard lock: of the body's coded copies, as counted, in CHARGE_UNITs */
+    uint32_t fetch_us;
+    uint32_t date_s, last_modified_s; /* or SECOND_* */
+    int32_t initial_age_s, lifetime_s;
+    int32_t stale_while_revalidate_s, stale_if_error_s, stale_if_unreachable_s;
+    uint16_t status, field_count, tag_count, tag_room;
+    /* of the text; path_query: the path and, when longer, '?' and the query */
+    uint16_t key_len, label_at, host_len, path_len, path_query_len, user_len;
+    uint16_t vary_names_len, vary_key_len;
+    uint8_t body_kind : 2, must_revalidate : 1, always_revalidate : 1, has_etag : 1;
+    uint8_t source; /* enum http_lifetime_source */
+    /* shard lock */
+    uint8_t is_linked : 1, has_older : 1; /* has_older: next_key is a variant of this key */
+    uint8_t queue;                        /* enum queue_kind */
 };
+_Static_assert(sizeof(struct cache_entry) == 184, "each byte is paid for by every entry");
+_Static_assert(_Alignof(struct tag_link) <= 8, "tag links follow the struct");
 
 struct queue {
     struct cache_entry *newest, *oldest;
@@ -121,8 +147,8 @@ struct ghost {
 
 struct shard {
     _Alignas(64) pthread_mutex_t lock;
-    struct cache_entry **keys; /* newest variants by key hash */
-    struct cache_entry **urls; /* every entry by url hash */
+    struct cache_entry **keys; /* by key hash: 2 * buckets */
+    struct cache_entry **urls; /* by url hash: buckets */
     struct tag_link **tags;
     uint32_t buckets, tag_buckets; /* powers of two, or 0 */
     uint32_t entries, tag_links;
@@ -171,7 +197,8 @@ struct cache {
     uint32_t cell_limit;
     struct cell_shard cells[CELL_SHARDS];
     _Atomic(struct route_stats *) routes;
-    pthread_mutex_t routes_lock; /* appending */
+    struct route_stats *nameless; /* of names that are too many to be counted apart */
+    pthread_mutex_t routes_lock;  /* appending */
     _Atomic(struct fill_home *) homes;
     pthread_mutex_t homes_lock; /* appending */
     pthread_mutex_t sweep_lock;
@@ -190,7 +217,95 @@ static inline void mark_raise(_Atomic uint64_t *mark, uint64_t seq)
         continue;
 }
 
+/* ---- an entry's parts ---- */
+static inline struct tag_link *entry_tags(const struct cache_entry *entry)
+{
+    return (struct tag_link *)(uintptr_t)(entry + 1);
+}
+static inline const char *entry_text(const struct cache_entry *entry)
+{
+    return (const char *)(entry_tags(entry) + entry->tag_room);
+}
+static inline struct str entry_key(const struct cache_entry *entry)
+{
+    return str_at(entry_text(entry), entry->key_len);
+}
+static inline struct str entry_host(const struct cache_entry *entry)
+{
+    return str_at(entry_text(entry) + entry->label_at, entry->host_len);
+}
+static inline struct str entry_path(const struct cache_entry *entry)
+{
+    return str_at(entry_text(entry) + entry->label_at + entry->host_len, entry->path_len);
+}
+static inline struct str entry_path_query(const struct cache_entry *entry)
+{
+    return str_at(entry_text(entry) + entry->label_at + entry->host_len, entry->path_query_len);
+}
+static inline size_t entry_label_len(const struct cache_entry *entry)
+{
+    return (size_t)entry->host_len + entry->path_query_len;
+}
+static inline struct str entry_user(const struct cache_entry *entry)
+{
+    return str_at(entry_text(entry) + entry->label_at + entry_label_len(entry), entry->user_len);
+}
+static inline struct str entry_vary_names(const struct cache_entry *entry)
+{
+    bool is_apart = entry->label_at == entry->key_len;
+    size_t at = entry->key_len + (is_apart ? entry_label_len(entry) + entry->user_len : 0);
+
+    return str_at(entry_text(entry) + at, entry->vary_names_len);
+}
+static inline struct str entry_vary_key(const struct cache_entry *entry)
+{
+    struct str names = entry_vary_names(entry);
+
+    return str_at(names.ptr + names.len, entry->vary_key_len);
+}
+static inline const char *entry_packed(const struct cache_entry *entry)
+{
+    struct str values = entry_vary_key(entry);
+
+    return values.ptr + values.len;
+}
+static inline char *entry_inside(const struct cache_entry *entry)
+{
+    return (char *)(uintptr_t)(entry_packed(entry) + entry->fields_len);
+}
+static inline struct cache *entry_cache(const struct cache_entry *entry)
+{
+    return entry->route->cache;
+}
+static inline struct cache_entry *entry_older(const struct cache_entry *entry)
+{
+    return entry->has_older ? entry->next_key : NULL;
+}
+
+/* Of a URL's hash an entry keeps what places are made of: the shard's bits and the lower ones. */
+enum { PLACE_LOW_BITS = 26 };
+static inline uint32_t url_place_of(uint64_t url_hash)
+{
+    return (uint32_t)(url_hash >> 58) << PLACE_LOW_BITS |
+           (uint32_t)(url_hash & ((UINT32_C(1) << PLACE_LOW_BITS) - 1));
+}
+static inline uint64_t entry_url_hash(const struct cache_entry *entry)
+{
+    return (uint64_t)(entry->url_place >> PLACE_LOW_BITS) << 58 |
+           (entry->url_place & ((UINT32_C(1) << PLACE_LOW_BITS) - 1));
+}
+static inline struct shard *shard_of_entry(const struct cache_entry *entry)
+{
+    return &entry_cache(entry)->shards[entry->url_place >> PLACE_LOW_BITS];
+}
+
+/* ---- packed.c ---- */
+size_t packed_size(const struct http_field *field);
+char *packed_add(char *to, const struct http_field *field); /* behind its last byte */
+const char *packed_next(const char *at, struct http_field *field);
+
 /* ---- key.c ---- */
+size_t key_url_at(struct str text); /* where the URL stands in a key, or in the key of a part */
 uint64_t url_hash_of(const struct cache *cache, struct str path, struct str query);
 uint64_t tag_hash_of(const struct cache *cache, struct str tag);
 /* "user:<user>" is a tag like any other. */
@@ -203,6 +318,7 @@ uint64_t tag_hash_of(const struct cache *cache, struct str tag);
  * lock may be held. */
 bool budget_take(struct cache *cache, size_t bytes, uint64_t url_hash) MUST_USE;
 void budget_give(struct cache *cache, size_t bytes);
+size_t budget_cost(void *memory); /* of what malloc() gave, to be charged; whole CHARGE_UNITs */
 void budget_shrink(struct cache *cache); /* evicts until the limit holds */
 /* Shard lock. A key that left lately goes to the main queue at once. */
 void queue_add(struct shard *shard, struct cache_entry *entry, const struct cache_entry *replaced);
@@ -215,29 +331,40 @@ void cells_free(struct cache *cache); /* when no entry is left */
  * lock may be held. */
 struct tag_cell *cell_take(struct cache *cache, struct str text) MUST_USE;
 struct tag_cell *cell_find(struct cache *cache, struct str text) MUST_USE; /* held; NULL: unknown */
+struct tag_cell *cell_hold(struct cache *cache, struct tag_cell *cell);
 void cell_release(struct cache *cache, struct tag_cell *cell);
 static inline struct str cell_text(const struct tag_cell *cell)
 {
     return str_at(cell->text, cell->len);
 }
 
-/* ---- entry.c ---- */
+/* ---- body.c ---- */
 struct block *block_new(struct cache *cache, size_t size, uint64_t url_hash) MUST_USE;
 struct block *block_hold(struct block *block);
 void block_release(struct block **block);
-/* A draft: everything but the body. NULL: no memory or no budget. */
-struct cache_entry *entry_new(struct cache *cache, int status, const struct http_fields *fields,
-                              const struct cache_intent *intent) MUST_USE;
-void entry_set_body(struct cache_entry *entry, struct block *body,
-                    size_t len);                    /* takes the reference */
+struct str entry_body(const struct cache_entry *entry);
+void entry_set_block(struct cache_entry *entry, struct block *body); /* takes the reference */
+void entry_share_body(struct cache_entry *entry, struct cache_entry *with); /* holds it */
+void entry_drop_body(struct cache_entry *entry);                            /* with the entry */
+/* Where its copies in content codings hang; NULL: it has no body. */
+_Atomic(struct codings *) *entry_codings(struct cache_entry *entry);
 size_t entry_size(const struct cache_entry *entry); /* its own block, the body and its copies */
+
+/* ---- entry.c ---- */
+/* A draft: everything but the body, for which there is room when it is to lie inside. NULL: no
+ * memory, no budget, or longer than an entry can say. */
+struct cache_entry *entry_new(struct cache *cache, int status, const struct http_fields *fields,
+                              const struct cache_intent *intent, size_t inside) MUST_USE;
+/* The same with room for a body whose length is known now. */
+struct cache_entry *entry_again(const struct cache_entry *draft, size_t inside) MUST_USE;
 /* Expired, past every stale window, and too old to be worth validating. */
 bool entry_is_dead(const struct cache_entry *entry, uint64_t now_us);
-void entry_release_list(struct cache_entry *list); /* linked by `older` */
+void entry_release_list(struct cache_entry *list); /* linked by `next_key` */
 
 /* ---- coded.c ---- */
-size_t codings_size(const struct block *block); /* charged for the copies that are there */
-void codings_free(struct block *block);         /* with the block */
+/* Charged for the copies that are there. */
+size_t codings_size(_Atomic(struct codings *) *place);
+void codings_free(struct cache *cache, _Atomic(struct codings *) *place); /* with the body */
 
 /* ---- index.c ---- */
 struct shard *shard_of(struct cache *cache, uint64_t url_hash);
@@ -276,8 +403,10 @@ bool purge_covers(const struct cache *cache,
                   const struct cache_entry *entry); /* one that came after its stamp */
 
 /* ---- counts.c ---- */
-struct route_stats *route_stats_of(struct cache *cache,
-                                   struct str name); /* NULL: none can be kept */
+/* The nameless one when no more can be kept. */
+struct route_stats *route_stats_of(struct cache *cache, struct str name);
+/* False: no memory. */
+bool route_stats_init(struct cache *cache) MUST_USE;
 void route_stats_free(struct cache *cache);
 void count_add(_Atomic uint64_t *counter, uint64_t n);
 void count_take(_Atomic uint64_t *counter, uint64_t n);

@@ -11,7 +11,6 @@
  * lock guards its chains and counts of references, and is never held with another. */
 #include "cache/cache_priv.h"
 
-#include <malloc.h>
 #include <stdlib.h>
 
 enum { FIRST_BUCKETS = 16, MOST_BUCKETS = 1 << 20 };
@@ -88,7 +87,7 @@ static struct tag_cell *cell_new(struct cache *cache, uint64_t hash, struct str 
 
     if (cell == NULL)
         return NULL;
-    charged = malloc_usable_size(cell) + sizeof(size_t);
+    charged = budget_cost(cell);
     if (!budget_take(cache, charged, hash)) {
         free(cell);
         return NULL;
@@ -135,6 +134,16 @@ struct tag_cell *cell_take(struct cache *cache, struct str text)
     pthread_mutex_unlock(&shard->lock);
     if (spare != NULL)
         cell_free(cache, spare);
+    return cell;
+}
+
+struct tag_cell *cell_hold(struct cache *cache, struct tag_cell *cell)
+{
+    struct cell_shard *shard = shard_of_cell(cache, cell->hash);
+
+    pthread_mutex_lock(&shard->lock);
+    cell->refs++;
+    pthread_mutex_unlock(&shard->lock);
     return cell;
 }
 

@@ -35,6 +35,25 @@ static struct route_stats *find_route(struct cache *cache, struct str name, uint
     return NULL;
 }
 
+static struct route_stats *route_new(struct cache *cache, struct str name)
+{
+    struct route_stats *route = calloc(1, sizeof(*route) + name.len);
+
+    if (route == NULL)
+        return NULL;
+    route->cache = cache;
+    route->name_len = name.len;
+    if (name.len > 0)
+        memcpy(route->name, name.ptr, name.len);
+    return route;
+}
+
+bool route_stats_init(struct cache *cache)
+{
+    cache->nameless = route_new(cache, STR(""));
+    return cache->nameless != NULL;
+}
+
 struct route_stats *route_stats_of(struct cache *cache, struct str name)
 {
     uint32_t seen;
@@ -44,18 +63,14 @@ struct route_stats *route_stats_of(struct cache *cache, struct str name)
         return route;
     pthread_mutex_lock(&cache->routes_lock);
     route = find_route(cache, name, &seen);
-    if (route == NULL && seen < MAX_ROUTES &&
-        (route = calloc(1, sizeof(*route) + name.len)) != NULL) {
-        route->name_len = name.len;
-        if (name.len > 0)
-            memcpy(route->name, name.ptr, name.len);
+    if (route == NULL && seen < MAX_ROUTES && (route = route_new(cache, name)) != NULL) {
         atomic_store_explicit(&route->next,
                               atomic_load_explicit(&cache->routes, memory_order_relaxed),
                               memory_order_relaxed);
         atomic_store_explicit(&cache->routes, route, memory_order_release);
     }
     pthread_mutex_unlock(&cache->routes_lock);
-    return route;
+    return route != NULL ? route : cache->nameless;
 }
 
 void route_stats_free(struct cache *cache)
@@ -69,6 +84,8 @@ void route_stats_free(struct cache *cache)
         route = next;
     }
     atomic_store(&cache->routes, NULL);
+    free(cache->nameless);
+    cache->nameless = NULL;
 }
 
 void cache_counts(struct cache *cache, struct cache_counts *counts)

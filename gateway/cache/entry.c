@@ -1,68 +1,17 @@
-/* entry.c - one stored answer: its block, its body, its ages.
+/* entry.c - one stored answer: what goes in, its one allocation, its count of holders.
  *
- * All of an entry but the body is one piece of memory: the struct, the tags, the
- * field list and the text they point into. The body is a counted block of its own,
- * so that an entry freshened by a 304 shares it and a fill's block becomes it
- * without a copy. After entry_set_body() nothing of it changes but the atomics, so
- * whoever holds it reads without a lock. Any thread. */
+ * The struct, the tags, the text and a small body are one piece of memory, measured
+ * first (struct plan), charged, then written. A draft is made with an answer's head,
+ * because what the intent points to lives no longer; its body comes after. Once it is
+ * in the index nothing of it changes but the atomics, so whoever holds it reads without
+ * a lock (entry_read.c). Any thread. */
 #include "cache/cache_priv.h"
 
-#include <malloc.h>
-#include <math.h>
 #include <stdlib.h>
 
 enum {
-    MALLOC_HEAD = sizeof(size_t),
-    KEEP_FOR_VALIDATION_S = 3600,
-    MOST_DOUBLINGS = 3,
     PLAN_BYTES = 1 << 20 /* for Vary and the most tags: 256 groups of 1 KiB, named twice */
 };
-#define REST_US ((uint64_t)500000)
-
-/* ---- bodies ---- */
-
-struct block *block_new(struct cache *cache, size_t size, uint64_t url_hash)
-{
-    size_t want = sizeof(struct block) + size, charged;
-    struct block *block;
-
-    if (size > atomic_load_explicit(&cache->limit, memory_order_relaxed))
-        return NULL;
-    block = malloc(want);
-    if (block == NULL)
-        return NULL;
-    charged = malloc_usable_size(block) + MALLOC_HEAD;
-    if (!budget_take(cache, charged, url_hash)) {
-        free(block);
-        return NULL;
-    }
-    atomic_init(&block->refs, 1);
-    atomic_init(&block->codings, NULL);
-    block->cache = cache;
-    block->charged = charged;
-    block->size = size;
-    return block;
-}
-
-struct block *block_hold(struct block *block)
-{
-    if (block != NULL)
-        atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
-    return block;
-}
-
-void block_release(struct block **block)
-{
-    struct block *held = *block;
-
-    *block = NULL;
-    if (held == NULL || atomic_fetch_sub_explicit(&held->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    codings_free(held);
-    budget_give(held->cache, held->charged);
-    free(held);
-}
-
 /* ---- what goes in ---- */
 
 /* Said anew for every answer, or by whoever sends it. */
@@ -93,90 +42,133 @@ struct plan {
     struct http_cache_tags named; /* by the answer itself */
     struct arena *arena;
     uint32_t field_count, tag_count; /* tag_count: places, some of which may stay empty */
-    size_t text_bytes;
+    size_t fields_bytes, text_bytes, inside;
+    size_t label_at; /* in the key, or behind it */
 };
 
-static void plan_measure(struct plan *plan)
+static size_t label_len(const struct cache_key *key)
 {
-    const struct cache_key *key = plan->intent->key;
-    const struct str_list *tags = plan->intent->tags;
+    return key->host.len + key->path.len + (key->query.ptr != NULL ? 1 + key->query.len : 0);
+}
 
+/* Does the text go on with this? */
+static bool goes_on(struct str *text, struct str with)
+{
+    if (text->len < with.len || !str_eq(str_at(text->ptr, with.len), with))
+        return false;
+    *text = str_from(*text, with.len);
+    return true;
+}
+
+/* The label and the user stand in the key's text, unless the path is not sent as it is matched. */
+static bool key_has_label(const struct cache_key *key, size_t at)
+{
+    struct str text = str_from(key->text, at < key->text.len ? at : key->text.len);
+
+    return goes_on(&text, key->host) && goes_on(&text, key->path) &&
+           (key->query.ptr == NULL || (goes_on(&text, STR("?")) && goes_on(&text, key->query))) &&
+           goes_on(&text, key->user);
+}
+
+static void plan_fields(struct plan *plan)
+{
     for (uint32_t i = 0; i < plan->fields->count; i++) {
         const struct http_field *field = &plan->fields->at[i];
 
         if (!field_is_kept(field))
             continue;
         plan->field_count++;
-        plan->text_bytes += field->name.len + field->value.len;
+        plan->fields_bytes += packed_size(field);
     }
+}
+
+static void plan_measure(struct plan *plan)
+{
+    const struct cache_key *key = plan->intent->key;
+    const struct str_list *tags = plan->intent->tags;
+
+    plan_fields(plan);
     plan->tag_count = plan->named.count + (tags != NULL ? tags->count : 0);
     for (uint32_t i = 0; i < plan->named.count; i++)
         if (plan->named.at[i].is_group) /* it has two */
             plan->tag_count++;
     if (key->user.len > 0)
         plan->tag_count++;
-    plan->text_bytes += key->text.len + key->host.len + key->path.len + 1 + key->query.len +
-                        key->user.len + plan->vary_names.len + plan->vary_key.len;
+    plan->label_at = key_url_at(key->text);
+    plan->text_bytes = key->text.len + plan->vary_names.len + plan->vary_key.len;
+    if (!key_has_label(key, plan->label_at)) {
+        plan->label_at = key->text.len;
+        plan->text_bytes += label_len(key) + key->user.len;
+    }
 }
 
-/* The next piece of the text, copied; *at moves on. */
-static struct str taken(char **at, struct str s)
+/* Can an entry say all its lengths? A request's head is shorter; what else may come is not kept. */
+static bool plan_fits(const struct plan *plan)
 {
-    struct str copy = str_at(*at, s.len);
+    const struct cache_key *key = plan->intent->key;
 
+    return plan->text_bytes <= UINT16_MAX && label_len(key) + key->user.len <= UINT16_MAX &&
+           plan->field_count <= UINT16_MAX && plan->tag_count <= UINT16_MAX &&
+           plan->fields_bytes <= UINT32_MAX && plan->inside <= UINT32_MAX;
+}
+
+static char *put(char *to, struct str s)
+{
     if (s.len > 0)
-        memcpy(*at, s.ptr, s.len);
-    *at += s.len;
-    return copy;
+        memcpy(to, s.ptr, s.len);
+    return to + s.len;
 }
 
-static void take_fields(struct cache_entry *entry, const struct plan *plan, struct http_field *to,
-                        char **at)
+static char *put_key(struct cache_entry *entry, const struct plan *plan, char *to)
 {
-    entry->meta.fields = (struct http_fields){.at = to, .room = 0, .arena = NULL};
-    for (uint32_t i = 0; i < plan->fields->count; i++) {
-        const struct http_field *field = &plan->fields->at[i];
+    const struct cache_key *key = plan->intent->key;
 
-        if (!field_is_kept(field))
-            continue;
-        to->id = field->id;
-        to->name = taken(at, field->name);
-        to->value = taken(at, field->value);
-        to++;
-        entry->meta.fields.count++;
-    }
+    entry->hash = key->hash.lo;
+    entry->url_place = url_place_of(key->url_hash);
+    entry->key_len = (uint16_t)key->text.len;
+    entry->label_at = (uint16_t)plan->label_at;
+    entry->host_len = (uint16_t)key->host.len;
+    entry->path_len = (uint16_t)key->path.len;
+    entry->path_query_len = (uint16_t)(label_len(key) - key->host.len);
+    entry->user_len = (uint16_t)key->user.len;
+    to = put(to, key->text);
+    if (plan->label_at < key->text.len)
+        return to;
+    to = put(put(to, key->host), key->path);
+    if (key->query.ptr != NULL)
+        to = put(put(to, STR("?")), key->query);
+    return put(to, key->user);
 }
 
-static void take_key(struct cache_entry *entry, const struct cache_key *key, char **at)
+static void put_text(struct cache_entry *entry, const struct plan *plan)
 {
-    const char *label = *at;
+    char *to = put_key(entry, plan, (char *)(uintptr_t)entry_text(entry));
 
-    entry->host = taken(at, key->host);
-    entry->path = taken(at, key->path);
-    entry->path_query = entry->path;
-    if (key->query.ptr != NULL) {
-        taken(at, STR("?"));
-        entry->path_query.len += 1 + taken(at, key->query).len;
-    }
-    entry->label = str_at(label, (size_t)(*at - label));
-    entry->key = taken(at, key->text);
-    entry->hash = key->hash;
-    entry->url_hash = key->url_hash;
+    entry->vary_names_len = (uint16_t)plan->vary_names.len;
+    entry->vary_key_len = (uint16_t)plan->vary_key.len;
+    to = put(put(to, plan->vary_names), plan->vary_key);
+    entry->field_count = (uint16_t)plan->field_count;
+    entry->fields_len = (uint32_t)plan->fields_bytes;
+    for (uint32_t i = 0; i < plan->fields->count; i++)
+        if (field_is_kept(&plan->fields->at[i]))
+            to = packed_add(to, &plan->fields->at[i]);
 }
 
 /* The same tag twice would be counted twice by a purge. */
 static bool take_tag(struct cache_entry *entry, struct str text)
 {
-    struct tag_cell *cell = text.ptr != NULL ? cell_take(entry->cache, text) : NULL;
+    struct cache *cache = entry_cache(entry);
+    struct tag_cell *cell = text.ptr != NULL ? cell_take(cache, text) : NULL;
+    struct tag_link *tags = entry_tags(entry);
 
     if (cell == NULL)
         return false;
     for (uint32_t i = 0; i < entry->tag_count; i++)
-        if (entry->tags[i].cell == cell) {
-            cell_release(entry->cache, cell);
+        if (tags[i].cell == cell) {
+            cell_release(cache, cell);
             return true;
         }
-    entry->tags[entry->tag_count++] = (struct tag_link){.entry = entry, .cell = cell};
+    tags[entry->tag_count++] = (struct tag_link){.entry = entry, .cell = cell};
     return true;
 }
 
@@ -201,72 +193,117 @@ static bool take_tags(struct cache_entry *entry, const struct plan *plan)
            take_tag(entry, arena_printf(plan->arena, USER_TAG_PREFIX "%.*s", STR_ARG(key->user)));
 }
 
-static void take_verdict(struct cache_entry *entry, const struct cache_intent *intent)
-{
-    const struct http_verdict *verdict = intent->verdict;
-    struct cache_meta *meta = &entry->meta;
+/* ---- numbers ---- */
 
-    meta->initial_age_s = verdict->initial_age_s;
-    meta->lifetime_s = verdict->lifetime_s;
-    meta->stored_us = intent->response_us;
-    meta->fetch_us = intent->fetch_us;
-    meta->stale_while_revalidate_s = verdict->stale_while_revalidate_s;
-    meta->stale_if_error_s = verdict->stale_if_error_s;
-    meta->stale_if_unreachable_s = verdict->stale_if_unreachable_s;
-    meta->must_revalidate = verdict->must_revalidate;
-    meta->always_revalidate = verdict->always_revalidate;
-    meta->why = verdict->why;
-    meta->source = verdict->source;
-    meta->validators.etag = http_fields_get(&meta->fields, HTTP_ETAG);
-    meta->validators.date_s = verdict->date_s;
-    meta->validators.last_modified_s = http_date_parse(
-        http_fields_get(&meta->fields, HTTP_LAST_MODIFIED), clock_wall_us() / 1000000);
+static int32_t small_s(int64_t seconds)
+{
+    if (seconds > INT32_MAX)
+        return INT32_MAX;
+    return seconds < INT32_MIN ? INT32_MIN : (int32_t)seconds;
 }
 
-/* Memory for all of the plan, charged. */
-static struct cache_entry *entry_alloc(struct cache *cache, const struct plan *plan)
+/* Before 1970 and after 2106 the field itself is read again. */
+static uint32_t small_date(int64_t second)
 {
-    size_t want = sizeof(struct cache_entry) + plan->tag_count * sizeof(struct tag_link) +
-                  plan->field_count * sizeof(struct http_field) + plan->text_bytes;
-    struct cache_entry *entry = malloc(want);
+    if (second == HTTP_NO_TIME)
+        return SECOND_NONE;
+    return second < 0 || second >= SECOND_IN_FIELD ? SECOND_IN_FIELD : (uint32_t)second;
+}
+
+static void take_verdict(struct cache_entry *entry, const struct plan *plan)
+{
+    const struct cache_intent *intent = plan->intent;
+    const struct http_verdict *verdict = intent->verdict;
+    struct str modified = http_fields_get(plan->fields, HTTP_LAST_MODIFIED);
+
+    entry->initial_age_s = small_s(verdict->initial_age_s);
+    entry->lifetime_s = small_s(verdict->lifetime_s);
+    entry->stored_us = intent->response_us;
+    entry->fetch_us = intent->fetch_us < UINT32_MAX ? (uint32_t)intent->fetch_us : UINT32_MAX;
+    entry->stale_while_revalidate_s = small_s(verdict->stale_while_revalidate_s);
+    entry->stale_if_error_s = small_s(verdict->stale_if_error_s);
+    entry->stale_if_unreachable_s = small_s(verdict->stale_if_unreachable_s);
+    entry->must_revalidate = verdict->must_revalidate;
+    entry->always_revalidate = verdict->always_revalidate;
+    entry->source = (uint8_t)verdict->source;
+    entry->has_etag = http_fields_get(plan->fields, HTTP_ETAG).ptr != NULL;
+    entry->date_s = small_date(verdict->date_s);
+    entry->last_modified_s = small_date(
+        modified.ptr != NULL ? http_date_parse(modified, clock_wall_us() / 1000000) : HTTP_NO_TIME);
+}
+
+/* ---- making one ---- */
+
+static size_t head_bytes(uint32_t tag_count)
+{
+    return sizeof(struct cache_entry) + tag_count * sizeof(struct tag_link);
+}
+
+/* Zeroed but for text and body, charged, with room for `inside`. */
+static struct cache_entry *entry_alloc(struct cache *cache, size_t text, uint32_t tag_count,
+                                       size_t inside, uint64_t url_hash)
+{
+    struct cache_entry *entry = malloc(head_bytes(tag_count) + text + inside);
+    size_t cost;
 
     if (entry == NULL)
         return NULL;
-    memset(entry, 0, sizeof(*entry));
-    entry->charged = malloc_usable_size(entry) + MALLOC_HEAD + INDEX_COST;
-    entry->cache = cache;
-    atomic_init(&entry->refs, 1);
-    if (!budget_take(cache, entry->charged, plan->intent->key->url_hash)) {
+    cost = budget_cost(entry) + INDEX_COST;
+    if (cost / CHARGE_UNIT > UINT32_MAX || !budget_take(cache, cost, url_hash)) {
         free(entry);
         return NULL;
+    }
+    memset(entry, 0, head_bytes(tag_count));
+    entry->charge = (uint32_t)(cost / CHARGE_UNIT);
+    atomic_init(&entry->refs, 1);
+    if (inside > 0) {
+        entry->body_kind = BODY_INSIDE;
+        entry->inside_len = (uint32_t)inside;
     }
     return entry;
 }
 
 static struct cache_entry *entry_build(struct cache *cache, int status, const struct plan *plan)
 {
-    struct cache_entry *entry = entry_alloc(cache, plan);
-    struct http_field *fields;
-    char *at;
+    struct cache_entry *entry =
+        entry_alloc(cache, plan->text_bytes + plan->fields_bytes, plan->tag_count, plan->inside,
+                    plan->intent->key->url_hash);
 
     if (entry == NULL)
         return NULL;
-    entry->tags = (struct tag_link *)(entry + 1);
-    fields = (struct http_field *)(entry->tags + plan->tag_count);
-    at = (char *)(fields + plan->field_count);
-    entry->meta.status = status;
-    take_fields(entry, plan, fields, &at);
-    take_key(entry, plan->intent->key, &at);
-    entry->user = taken(&at, plan->intent->key->user);
-    entry->vary_names = taken(&at, plan->vary_names);
-    entry->vary_key = taken(&at, plan->vary_key);
-    take_verdict(entry, plan->intent);
+    entry->route = route_stats_of(cache, plan->intent->route);
+    entry->status = (uint16_t)status;
+    entry->tag_room = (uint16_t)plan->tag_count;
+    put_text(entry, plan);
+    take_verdict(entry, plan);
     entry->stamp = plan->intent->stamp;
     atomic_init(&entry->checked, plan->intent->stamp);
-    entry->route = route_stats_of(cache, plan->intent->route);
-    entry->meta.body = STR("");
     if (!take_tags(entry, plan))
         cache_entry_release(&entry);
+    return entry;
+}
+
+struct cache_entry *entry_again(const struct cache_entry *draft, size_t inside)
+{
+    struct cache *cache = entry_cache(draft);
+    size_t text = (size_t)(entry_inside(draft) - entry_text(draft));
+    struct cache_entry *entry =
+        entry_alloc(cache, text, draft->tag_room, inside, entry_url_hash(draft));
+
+    if (entry == NULL)
+        return NULL;
+    uint32_t charge = entry->charge;
+    CHECK(!draft->is_linked && draft->body_kind == BODY_NONE);
+    memcpy(entry, draft, head_bytes(draft->tag_room) + text); /* nobody else changes a draft */
+    atomic_init(&entry->refs, 1);
+    entry->charge = charge;
+    entry->body_kind = BODY_INSIDE;
+    entry->inside_len = (uint32_t)inside;
+    for (uint32_t i = 0; i < entry->tag_count; i++) {
+        struct tag_link *tag = &entry_tags(entry)[i];
+
+        *tag = (struct tag_link){.entry = entry, .cell = cell_hold(cache, tag->cell)};
+    }
     return entry;
 }
 
@@ -294,9 +331,9 @@ static bool needs_arena(const struct plan *plan)
 }
 
 struct cache_entry *entry_new(struct cache *cache, int status, const struct http_fields *fields,
-                              const struct cache_intent *intent)
+                              const struct cache_intent *intent, size_t inside)
 {
-    struct plan plan = {.fields = fields, .intent = intent};
+    struct plan plan = {.fields = fields, .intent = intent, .inside = inside};
     struct buf vary_key = buf_new(MAX_VARY_BYTES);
     struct cache_entry *entry = NULL;
 
@@ -304,23 +341,12 @@ struct cache_entry *entry_new(struct cache *cache, int status, const struct http
         return NULL;
     if (plan_vary(&plan, &vary_key) && http_cache_tags(fields, plan.arena, &plan.named)) {
         plan_measure(&plan);
-        entry = entry_build(cache, status, &plan);
+        if (plan_fits(&plan))
+            entry = entry_build(cache, status, &plan);
     }
     buf_free(&vary_key);
     arena_free(&plan.arena);
     return entry;
-}
-
-void entry_set_body(struct cache_entry *entry, struct block *body, size_t len)
-{
-    entry->body = body;
-    entry->meta.body = body != NULL ? str_at(body->bytes, len) : STR("");
-    entry->coded_bytes = body != NULL ? codings_size(body) : 0;
-}
-
-size_t entry_size(const struct cache_entry *entry)
-{
-    return entry->charged + (entry->body != NULL ? entry->body->charged : 0) + entry->coded_bytes;
 }
 
 /* ---- counts ---- */
@@ -338,10 +364,11 @@ void cache_entry_release(struct cache_entry **entry)
     *entry = NULL;
     if (held == NULL || atomic_fetch_sub_explicit(&held->refs, 1, memory_order_acq_rel) != 1)
         return;
+    struct cache *cache = entry_cache(held);
     for (uint32_t i = 0; i < held->tag_count; i++)
-        cell_release(held->cache, held->tags[i].cell);
-    block_release(&held->body);
-    budget_give(held->cache, held->charged);
+        cell_release(cache, entry_tags(held)[i].cell);
+    entry_drop_body(held);
+    budget_give(cache, (size_t)held->charge * CHARGE_UNIT);
     free(held);
 }
 
@@ -350,7 +377,7 @@ void entry_release_list(struct cache_entry *list)
     while (list != NULL) {
         struct cache_entry *entry = list;
 
-        list = entry->older;
+        list = entry->next_key;
         cache_entry_release(&entry);
     }
 }
@@ -365,77 +392,4 @@ void cache_entry_count_hit(struct cache_entry *entry)
         atomic_store_explicit(&entry->frequency, (uint8_t)(frequency + 1), memory_order_relaxed);
     if (hits < UINT32_MAX)
         atomic_store_explicit(&entry->hits, hits + 1, memory_order_relaxed);
-}
-
-/* ---- ages ---- */
-
-const struct cache_meta *cache_entry_meta(const struct cache_entry *entry)
-{
-    return &entry->meta;
-}
-
-int64_t cache_entry_age_s(const struct cache_entry *entry, uint64_t now_us)
-{
-    uint64_t resident_us = now_us > entry->meta.stored_us ? now_us - entry->meta.stored_us : 0;
-    int64_t age_s = entry->meta.initial_age_s + (int64_t)(resident_us / 1000000);
-
-    return age_s < HTTP_FOREVER_S ? age_s : HTTP_FOREVER_S;
-}
-
-int64_t cache_entry_ttl_s(const struct cache_entry *entry, uint64_t now_us)
-{
-    int64_t ttl_s = entry->meta.lifetime_s - cache_entry_age_s(entry, now_us);
-
-    return ttl_s > 0 && cache_entry_is_soft_purged(entry) ? 0 : ttl_s;
-}
-
-bool cache_entry_is_due_early(const struct cache_entry *entry, uint64_t now_us, uint64_t draw)
-{
-    const struct cache_meta *meta = &entry->meta;
-    double resident_us = now_us > meta->stored_us ? (double)(now_us - meta->stored_us) : 0;
-    double left_us = (double)(meta->lifetime_s - meta->initial_age_s) * 1e6 - resident_us;
-    double uniform = ((double)(draw >> 11) + 1) / 9007199254740993.0; /* (0, 1] */
-
-    return -log(uniform) * (double)meta->fetch_us >= left_us;
-}
-
-void cache_entry_let_rest(struct cache_entry *entry, enum cache_rest why, uint64_t now_us)
-{
-    uint8_t fails = atomic_load_explicit(&entry->fails, memory_order_relaxed);
-
-    atomic_store_explicit(&entry->rest_why, (uint8_t)why, memory_order_relaxed);
-    atomic_store_explicit(&entry->rest_until_us, now_us + (REST_US << fails), memory_order_relaxed);
-    if (fails < MOST_DOUBLINGS)
-        atomic_store_explicit(&entry->fails, (uint8_t)(fails + 1), memory_order_relaxed);
-}
-
-enum cache_rest cache_entry_rests(const struct cache_entry *entry, uint64_t now_us)
-{
-    if (now_us >= atomic_load_explicit(&entry->rest_until_us, memory_order_relaxed))
-        return CACHE_NO_REST;
-    return (enum cache_rest)atomic_load_explicit(&entry->rest_why, memory_order_relaxed);
-}
-
-bool cache_entry_is_soft_purged(const struct cache_entry *entry)
-{
-    return atomic_load_explicit(&entry->is_soft_purged, memory_order_relaxed);
-}
-
-bool entry_is_dead(const struct cache_entry *entry, uint64_t now_us)
-{
-    const struct cache_meta *meta = &entry->meta;
-    bool can_validate =
-        meta->validators.etag.ptr != NULL || meta->validators.last_modified_s != HTTP_NO_TIME;
-    int64_t kept_s = can_validate ? KEEP_FOR_VALIDATION_S : 0;
-    int64_t expired_s = cache_entry_age_s(entry, now_us) - meta->lifetime_s;
-
-    if (!meta->must_revalidate) {
-        const int64_t windows[] = {meta->stale_while_revalidate_s, meta->stale_if_error_s,
-                                   meta->stale_if_unreachable_s};
-
-        for (size_t i = 0; i < COUNT_OF(windows); i++)
-            if (windows[i] > kept_s)
-                kept_s = windows[i];
-    }
-    return expired_s >= 0 && expired_s >= kept_s;
 }

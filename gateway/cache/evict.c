@@ -12,6 +12,7 @@
  * all in turn. Any thread, with no lock held. */
 #include "cache/cache_priv.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 enum { VICTIMS_AT_ONCE = 32, GHOST_WAYS = 4, GHOST_FIRST = 64, SMALL_SHARE = 10 };
@@ -23,33 +24,34 @@ static struct ghost_slot *ghost_set(const struct ghost *ghost, uint64_t hash)
     return &ghost->slots[(hash & (ghost->room / GHOST_WAYS - 1)) * GHOST_WAYS];
 }
 
-static uint32_t fingerprint_of(const struct cache_entry *entry)
+static uint32_t fingerprint_of(uint64_t hash)
 {
-    return (uint32_t)(entry->hash.hi >> 32) | 1; /* 0: nobody */
+    return (uint32_t)(hash >> 32) | 1; /* 0: nobody */
 }
 
 /* Left so lately that not as many have left since as main holds? */
-static bool ghost_has(const struct shard *shard, const struct cache_entry *entry)
+static bool ghost_has(const struct shard *shard, uint64_t hash)
 {
     const struct ghost *ghost = &shard->ghost;
 
     if (ghost->room == 0)
         return false;
-    struct ghost_slot *set = ghost_set(ghost, entry->hash.lo);
+    struct ghost_slot *set = ghost_set(ghost, hash);
     for (int way = 0; way < GHOST_WAYS; way++)
-        if (set[way].fingerprint == fingerprint_of(entry))
+        if (set[way].fingerprint == fingerprint_of(hash))
             return ghost->clock - set[way].at <= shard->queues[QUEUE_MAIN].count + VICTIMS_AT_ONCE;
     return false;
 }
 
-/* As much room as main has entries; the old content is forgotten, for a resize is rare. */
+/* Room for half to all of as many as main has entries; the old content is forgotten, for a resize
+ * is rare. */
 static bool ghost_grow(struct shard *shard)
 {
     struct ghost *ghost = &shard->ghost;
     uint32_t room = ghost->room > 0 ? ghost->room : GHOST_FIRST;
     struct ghost_slot *slots;
 
-    while (room < shard->queues[QUEUE_MAIN].count)
+    while (room <= shard->queues[QUEUE_MAIN].count / 2)
         room *= 2;
     if (room == ghost->room)
         return true;
@@ -62,19 +64,19 @@ static bool ghost_grow(struct shard *shard)
     return true;
 }
 
-static void ghost_add(struct shard *shard, const struct cache_entry *entry)
+static void ghost_add(struct shard *shard, uint64_t hash)
 {
     struct ghost *ghost = &shard->ghost;
     struct ghost_slot *set, *oldest;
 
     if (!ghost_grow(shard))
         return;
-    set = ghost_set(ghost, entry->hash.lo);
+    set = ghost_set(ghost, hash);
     oldest = &set[0];
     for (int way = 1; way < GHOST_WAYS; way++)
         if (ghost->clock - set[way].at > ghost->clock - oldest->at)
             oldest = &set[way];
-    *oldest = (struct ghost_slot){fingerprint_of(entry), ++ghost->clock};
+    *oldest = (struct ghost_slot){fingerprint_of(hash), ++ghost->clock};
 }
 
 /* ---- queues ---- */
@@ -114,7 +116,7 @@ void queue_remove(struct shard *shard, struct cache_entry *entry)
 
 void queue_add(struct shard *shard, struct cache_entry *entry, const struct cache_entry *replaced)
 {
-    enum queue_kind kind = ghost_has(shard, entry) ? QUEUE_MAIN : QUEUE_SMALL;
+    enum queue_kind kind = ghost_has(shard, entry->hash) ? QUEUE_MAIN : QUEUE_SMALL;
 
     if (replaced != NULL) { /* a refetch of what was hot is hot */
         kind = (enum queue_kind)replaced->queue;
@@ -186,10 +188,9 @@ static bool evict_from(struct cache *cache, struct shard *shard, size_t need)
             break;
         freed += entry_size(entry);
         if (entry->queue == QUEUE_SMALL)
-            ghost_add(shard, entry);
+            ghost_add(shard, entry->hash);
         count_add(&cache->evictions, 1);
-        if (entry->route != NULL)
-            count_add(&entry->route->evictions, 1);
+        count_add(&entry->route->evictions, 1);
         index_unlink(shard, entry, &victims);
     }
     pthread_mutex_unlock(&shard->lock);
@@ -247,6 +248,13 @@ bool budget_take(struct cache *cache, size_t bytes, uint64_t url_hash)
 void budget_give(struct cache *cache, size_t bytes)
 {
     atomic_fetch_sub_explicit(&cache->charged, bytes, memory_order_relaxed);
+}
+
+size_t budget_cost(void *memory)
+{
+    size_t cost = malloc_usable_size(memory) + sizeof(size_t); /* and malloc's own word */
+
+    return (cost + CHARGE_UNIT - 1) / CHARGE_UNIT * CHARGE_UNIT;
 }
 
 void budget_shrink(struct cache *cache)

@@ -1,7 +1,8 @@
 /* fill.c - the writer's side of one upstream answer.
  *
- * Three ways to keep the bytes, chosen when the head is known: one block of the
- * announced length, which becomes the entry's body as it is; a chain, when the length
+ * Three ways to keep the bytes, chosen when the head is known: one piece of the
+ * announced length (in the draft entry, or a block beside it when large), which is the
+ * entry's body as it is; a chain, when the length
  * is unknown; a ring, when nothing is stored and one reader takes all. The draft
  * entry is built with the head, because what the intent points to lives no longer; it
  * gets its body and its place at the end, if the answer is whole.
@@ -142,13 +143,21 @@ static void begin_storing(struct fill *fill, const struct fill_head *head,
 
     if (head->has_length && head->length > atomic_load(&cache->max_object))
         return;
+    bool is_inside = head->has_length && head->length <= INSIDE_MOST;
+
     fill->url_hash = intent->key->url_hash;
-    fill->draft = entry_new(cache, head->status, head->fields, intent);
+    fill->draft =
+        entry_new(cache, head->status, head->fields, intent, is_inside ? (size_t)head->length : 0);
     if (fill->draft == NULL)
         return;
-    if (head->has_length && head->length > 0)
+    fill->is_storing = true;
+    if (is_inside) {
+        fill->bytes = entry_inside(fill->draft);
+    } else if (head->has_length) {
         fill->block = block_new(cache, (size_t)head->length, fill->url_hash);
-    fill->is_storing = !head->has_length || head->length == 0 || fill->block != NULL;
+        fill->is_storing = fill->block != NULL;
+        fill->bytes = fill->is_storing ? fill->block->bytes : NULL;
+    }
 }
 
 /* Out of memory: the readers will know, and the writer goes on for nobody. */
@@ -275,7 +284,7 @@ static bool block_write(struct fill *fill, struct str bytes)
         fill->is_storing = false;
     }
     if (bytes.len > 0)
-        memcpy(fill->block->bytes + fill->total, bytes.ptr, bytes.len);
+        memcpy(fill->bytes + fill->total, bytes.ptr, bytes.len);
     pthread_mutex_lock(&fill->lock);
     fill->total += bytes.len;
     fill_notify_readers(fill);
@@ -360,7 +369,7 @@ char *fill_place(struct fill *fill, size_t *room)
         return NULL;
     if (fill->mode == FILL_BLOCK && fill->total < fill->head.length) {
         *room = (size_t)(fill->head.length - fill->total);
-        return fill->block != NULL ? fill->block->bytes + fill->total : NULL;
+        return fill->bytes + fill->total;
     }
     if (fill->mode != FILL_RING)
         return NULL;
@@ -395,17 +404,40 @@ void fill_trailers(struct fill *fill, const struct http_fields *fields)
 
 /* ---- the end ---- */
 
+/* The chunks in one piece: a small body in the entry, as if its length had been announced. */
+static bool store_chain(struct fill *fill)
+{
+    size_t total = (size_t)fill->total;
+    struct cache_entry *entry;
+    struct block *body;
+    bool is_stored;
+
+    if (total > INSIDE_MOST) {
+        body = block_new(fill->cache, total, fill->url_hash);
+        if (body == NULL)
+            return false;
+        chain_copy(fill, body->bytes);
+        entry_set_block(fill->draft, body);
+        return index_insert(fill->cache, fill->draft, NULL);
+    }
+    entry = entry_again(fill->draft, total);
+    if (entry == NULL)
+        return false;
+    chain_copy(fill, entry_inside(entry));
+    is_stored = index_insert(fill->cache, entry, NULL);
+    cache_entry_release(&entry);
+    return is_stored;
+}
+
 static bool store(struct fill *fill)
 {
-    struct block *body;
-
     if (!fill->is_storing || fill->state != FILL_BEGUN ||
         (fill->head.has_length && fill->total != fill->head.length))
         return false;
-    body = fill->mode == FILL_BLOCK ? block_hold(fill->block) : NULL;
-    if (fill->mode == FILL_CHAIN && fill->total > 0 && (body = chain_join(fill)) == NULL)
-        return false;
-    entry_set_body(fill->draft, body, (size_t)fill->total);
+    if (fill->mode == FILL_CHAIN && fill->total > 0)
+        return store_chain(fill);
+    if (fill->block != NULL)
+        entry_set_block(fill->draft, block_hold(fill->block));
     return index_insert(fill->cache, fill->draft, NULL);
 }
 

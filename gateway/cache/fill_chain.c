@@ -7,7 +7,6 @@
  * one is copied together once; chunks are small at first because most bodies are. */
 #include "cache/fill_priv.h"
 
-#include <malloc.h>
 #include <stdlib.h>
 
 bool chain_is_full(const struct fill *fill)
@@ -24,7 +23,7 @@ static struct chunk *chunk_new(struct fill *fill, size_t size)
     *chunk = (struct chunk){.cache = fill->cache, .start = fill->total, .size = size};
     if (!fill->is_storing)
         return chunk; /* bounded by the pace */
-    chunk->charged = malloc_usable_size(chunk) + sizeof(size_t);
+    chunk->charged = budget_cost(chunk);
     if (budget_take(fill->cache, chunk->charged, fill->url_hash))
         return chunk;
     chunk->charged = 0;
@@ -131,17 +130,15 @@ const struct chunk *chain_find(const struct fill *fill, uint64_t offset)
     return chunk;
 }
 
-struct block *chain_join(struct fill *fill)
+void chain_copy(const struct fill *fill, char *to)
 {
-    struct block *block = block_new(fill->cache, (size_t)fill->total, fill->url_hash);
-    size_t len = 0;
+    size_t left = (size_t)fill->total;
 
-    for (struct chunk *chunk = fill->first; block != NULL && chunk != NULL; chunk = chunk->next) {
-        size_t left = (size_t)fill->total - len;
+    for (const struct chunk *chunk = fill->first; chunk != NULL && left > 0; chunk = chunk->next) {
         size_t part = left < chunk->size ? left : chunk->size;
 
-        memcpy(block->bytes + len, chunk->bytes, part);
-        len += part;
+        memcpy(to, chunk->bytes, part);
+        to += part;
+        left -= part;
     }
-    return block;
 }

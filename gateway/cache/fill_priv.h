@@ -83,7 +83,8 @@ struct fill {
     /* FILL_RING: bytes [total - ring_used, total) begin at ring_at */
     struct ring *ring;
     size_t ring_at, ring_used;
-    struct block *block;        /* FILL_BLOCK */
+    struct block *block; /* FILL_BLOCK of a large body; a small one is written into the draft */
+    char *bytes;         /* FILL_BLOCK: where the body is written */
     struct chunk *first, *last; /* FILL_CHAIN */
     char inline_head[INLINE_HEAD];
 };
@@ -127,7 +128,7 @@ bool chain_append(struct fill *fill, struct str bytes) MUST_USE;
 void chain_trim(struct fill *fill); /* lock held: frees what every reader has passed */
 void chain_free(struct fill *fill);
 const struct chunk *chain_find(const struct fill *fill, uint64_t offset); /* lock held */
-struct block *
-chain_join(struct fill *fill) MUST_USE; /* the writer: one charged block of everything */
+/* The writer: everything, as long as `total`. */
+void chain_copy(const struct fill *fill, char *to);
 
 #endif

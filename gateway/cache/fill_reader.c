@@ -197,7 +197,7 @@ static size_t read_some(struct fill_reader *reader, char *to, size_t len)
     case FILL_BLOCK:
         break;
     }
-    from = fill->block->bytes + reader->offset;
+    from = fill->bytes + reader->offset;
     pthread_mutex_unlock(&fill->lock);
     memcpy(to, from, len);
     pthread_mutex_lock(&fill->lock);
@@ -248,7 +248,7 @@ static const char *one_piece(const struct fill *fill)
                    ? fill->ring->bytes
                    : NULL;
     case FILL_BLOCK:
-        return fill->block->bytes;
+        return fill->bytes;
     case FILL_CHAIN:
         return !fill->is_lost && fill->first == fill->last ? fill->first->bytes : NULL;
     }
@@ -292,10 +292,10 @@ bool fill_reader_fits(const struct fill_reader *reader, const struct http_fields
     struct buf values = buf_new(MAX_VARY_BYTES);
     bool fits;
 
-    if (draft == NULL || draft->vary_names.len == 0)
+    if (draft == NULL || draft->vary_names_len == 0)
         return true;
-    fits = http_vary_key(&values, draft->vary_names, request, normalize_vary, arena) &&
-           str_eq(buf_str(&values), draft->vary_key);
+    fits = http_vary_key(&values, entry_vary_names(draft), request, normalize_vary, arena) &&
+           str_eq(buf_str(&values), entry_vary_key(draft));
     buf_free(&values);
     return fits;
 }

@@ -1,11 +1,11 @@
 /* index.c - 64 shards of hash tables from keys, URLs and tags to entries.
  *
  * Everything is linked through the entries themselves, so storing allocates nothing
- * under a lock (but when a table doubles). Variants of one key hang on the newest of
- * them, and all have the Vary names of the newest: when an origin changes its Vary,
- * the older ones leave, because the names they were chosen by no longer say who may
- * have them. A lookup of a URL that does not vary is one lock, one chain, one
- * comparison of 128 bits and of the key's text. Any thread. */
+ * under a lock (but when a table doubles). Variants of one key stand side by
+ * side in their chain, the newest first, and all have the Vary names of the newest: when an origin
+ * changes its Vary, the older ones leave, because the names they were chosen by no longer say who
+ * may have them. A lookup of a URL that does not vary is one lock, one chain, one comparison of a
+ * hash and of the key's text. Any thread. */
 #include "cache/cache_priv.h"
 
 #include <stdlib.h>
@@ -18,18 +18,18 @@ struct shard *shard_of(struct cache *cache, uint64_t url_hash)
 }
 _Static_assert(SHARDS == 64, "shard_of() takes the upper six bits");
 
-static struct cache_entry **key_bucket(const struct shard *shard, struct hash128 hash)
+/* There are twice as many buckets for keys as for URLs: every lookup walks one of the former. */
+static struct cache_entry **key_bucket(const struct shard *shard, uint64_t hash)
 {
-    return &shard->keys[hash.lo & (shard->buckets - 1)];
+    return &shard->keys[hash & (2 * (size_t)shard->buckets - 1)];
 }
 
 /* The place of the pointer to the newest variant; it points to NULL when there is none. */
-static struct cache_entry **find_key(const struct shard *shard, struct hash128 hash, struct str key)
+static struct cache_entry **find_key(const struct shard *shard, uint64_t hash, struct str key)
 {
     struct cache_entry **at = key_bucket(shard, hash);
 
-    while (*at != NULL &&
-           ((*at)->hash.lo != hash.lo || (*at)->hash.hi != hash.hi || !str_eq((*at)->key, key)))
+    while (*at != NULL && ((*at)->hash != hash || !str_eq(entry_key(*at), key)))
         at = &(*at)->next_key;
     return at;
 }
@@ -38,7 +38,7 @@ static struct cache_entry **find_key(const struct shard *shard, struct hash128 h
 
 static void link_url(struct shard *shard, struct cache_entry *entry)
 {
-    struct cache_entry **bucket = &shard->urls[entry->url_hash & (shard->buckets - 1)];
+    struct cache_entry **bucket = &shard->urls[entry->url_place & (shard->buckets - 1)];
 
     entry->url_next = *bucket;
     entry->url_back = bucket;
@@ -68,12 +68,27 @@ static void link_tag(struct shard *shard, struct tag_link *tag)
     tag_link_at(&shard->tags[tag->cell->hash & (shard->tag_buckets - 1)], tag);
 }
 
+/* A chain to the new buckets; the variants of one key stay side by side. */
+static void move_keys(struct shard *shard, struct cache_entry *first)
+{
+    while (first != NULL) {
+        struct cache_entry *last = first, *rest, **bucket = key_bucket(shard, first->hash);
+
+        while (last->has_older)
+            last = last->next_key;
+        rest = last->next_key;
+        last->next_key = *bucket;
+        *bucket = first;
+        first = rest;
+    }
+}
+
 /* Doubles keys and urls. Without memory the chains grow instead. */
 static void grow_buckets(struct shard *shard)
 {
     uint32_t old = shard->buckets, count = old > 0 ? old * 2 : FIRST_BUCKETS;
     struct cache_entry **old_keys = shard->keys, **old_urls = shard->urls;
-    struct cache_entry **keys = calloc(count, sizeof(struct cache_entry *));
+    struct cache_entry **keys = calloc(2 * (size_t)count, sizeof(struct cache_entry *));
     struct cache_entry **urls = calloc(count, sizeof(struct cache_entry *));
 
     if (keys == NULL || urls == NULL) {
@@ -84,12 +99,9 @@ static void grow_buckets(struct shard *shard)
     shard->keys = keys;
     shard->urls = urls;
     shard->buckets = count;
+    for (uint32_t i = 0; i < 2 * old; i++)
+        move_keys(shard, old_keys[i]);
     for (uint32_t i = 0; i < old; i++) {
-        for (struct cache_entry *next, *entry = old_keys[i]; entry != NULL; entry = next) {
-            next = entry->next_key;
-            entry->next_key = *key_bucket(shard, entry->hash);
-            *key_bucket(shard, entry->hash) = entry;
-        }
         for (struct cache_entry *next, *entry = old_urls[i]; entry != NULL; entry = next) {
             next = entry->url_next;
             link_url(shard, entry);
@@ -124,7 +136,7 @@ static bool make_room(struct shard *shard, const struct cache_entry *entry)
     bool may_grow = shard->walkers == 0;
 
     if (shard->buckets == 0 ||
-        (shard->entries >= shard->buckets && may_grow && shard->buckets < MOST_BUCKETS))
+        (shard->entries >= 2 * shard->buckets && may_grow && shard->buckets < MOST_BUCKETS / 2))
         grow_buckets(shard);
     if (entry->tag_count > 0 &&
         (shard->tag_buckets == 0 ||
@@ -137,21 +149,16 @@ static bool make_room(struct shard *shard, const struct cache_entry *entry)
 
 static void unlink_key(struct shard *shard, struct cache_entry *entry)
 {
-    struct cache_entry **newest = find_key(shard, entry->hash, entry->key);
-    struct cache_entry **at = newest;
+    struct cache_entry **at = find_key(shard, entry->hash, entry_key(entry)), *newer = NULL;
 
-    if (*newest == entry) {
-        struct cache_entry *older = entry->older;
-
-        if (older != NULL)
-            older->next_key = entry->next_key;
-        *newest = older != NULL ? older : entry->next_key;
-        return;
+    while (*at != NULL && *at != entry) {
+        newer = *at;
+        at = &newer->next_key;
     }
-    while (*at != NULL && *at != entry)
-        at = &(*at)->older;
-    CHECK(*at == entry);
-    *at = entry->older;
+    CHECK(*at == entry && (newer == NULL || newer->has_older));
+    *at = entry->next_key;
+    if (newer != NULL)
+        newer->has_older = entry->has_older;
 }
 
 void index_unlink(struct shard *shard, struct cache_entry *entry, struct cache_entry **victims)
@@ -163,31 +170,28 @@ void index_unlink(struct shard *shard, struct cache_entry *entry, struct cache_e
     if (entry->url_next != NULL)
         entry->url_next->url_back = entry->url_back;
     for (uint32_t i = 0; i < entry->tag_count; i++)
-        tag_unlink(&entry->tags[i]);
+        tag_unlink(&entry_tags(entry)[i]);
     queue_remove(shard, entry);
     shard->entries--;
     shard->tag_links -= entry->tag_count;
     shard->bytes -= entry_size(entry);
-    if (entry->route != NULL) {
-        count_take(&entry->route->entries, 1);
-        count_take(&entry->route->bytes, entry_size(entry));
-    }
-    entry->next_key = NULL;
-    entry->older = *victims;
+    count_take(&entry->route->entries, 1);
+    count_take(&entry->route->bytes, entry_size(entry));
+    entry->has_older = false;
+    entry->next_key = *victims;
     *victims = entry;
 }
 
 void index_drop(struct cache *cache, struct cache_entry *entry)
 {
-    struct shard *shard = shard_of(cache, entry->url_hash);
+    struct shard *shard = shard_of_entry(entry);
     struct cache_entry *victims = NULL;
 
     pthread_mutex_lock(&shard->lock);
     if (entry->is_linked) {
         index_unlink(shard, entry, &victims);
         count_add(&cache->invalidations, 1);
-        if (entry->route != NULL)
-            count_add(&entry->route->invalidations, 1);
+        count_add(&entry->route->invalidations, 1);
     }
     pthread_mutex_unlock(&shard->lock);
     entry_release_list(victims);
@@ -203,13 +207,13 @@ void cache_drop(struct cache *cache, struct cache_entry *entry)
 static struct cache_entry *clear_place(struct shard *shard, const struct cache_entry *entry,
                                        struct cache_entry **victims)
 {
-    struct cache_entry *variant = *find_key(shard, entry->hash, entry->key), *same = NULL;
+    struct cache_entry *variant = *find_key(shard, entry->hash, entry_key(entry)), *same = NULL;
     int count = 0;
 
     while (variant != NULL) {
-        struct cache_entry *older = variant->older;
-        bool is_same_rule = str_eq(variant->vary_names, entry->vary_names);
-        bool is_same = is_same_rule && str_eq(variant->vary_key, entry->vary_key);
+        struct cache_entry *older = entry_older(variant);
+        bool is_same_rule = str_eq(entry_vary_names(variant), entry_vary_names(entry));
+        bool is_same = is_same_rule && str_eq(entry_vary_key(variant), entry_vary_key(entry));
 
         if (is_same)
             same = variant;
@@ -223,32 +227,28 @@ static struct cache_entry *clear_place(struct shard *shard, const struct cache_e
 static void link_entry(struct shard *shard, struct cache_entry *entry,
                        const struct cache_entry *replaced)
 {
-    struct cache_entry **newest = find_key(shard, entry->hash, entry->key);
+    struct cache_entry **newest = find_key(shard, entry->hash, entry_key(entry));
 
-    entry->older = *newest;
-    entry->next_key = *newest != NULL ? (*newest)->next_key : NULL;
-    if (*newest != NULL)
-        (*newest)->next_key = NULL;
+    entry->has_older = *newest != NULL;
+    entry->next_key = *newest; /* NULL: the chain ends here */
     *newest = entry;
     link_url(shard, entry);
     for (uint32_t i = 0; i < entry->tag_count; i++)
-        link_tag(shard, &entry->tags[i]);
+        link_tag(shard, &entry_tags(entry)[i]);
     queue_add(shard, entry, replaced);
     shard->entries++;
     shard->tag_links += entry->tag_count;
     shard->bytes += entry_size(entry);
-    if (entry->route != NULL) {
-        count_add(&entry->route->entries, 1);
-        count_add(&entry->route->bytes, entry_size(entry));
-        count_add(&entry->route->stores, 1);
-    }
+    count_add(&entry->route->entries, 1);
+    count_add(&entry->route->bytes, entry_size(entry));
+    count_add(&entry->route->stores, 1);
     entry->is_linked = true;
 }
 
 bool index_insert(struct cache *cache, struct cache_entry *entry,
                   const struct cache_entry *instead_of)
 {
-    struct shard *shard = shard_of(cache, entry->url_hash);
+    struct shard *shard = shard_of_entry(entry);
     struct cache_entry *victims = NULL;
     bool is_stored = false;
 
@@ -280,7 +280,7 @@ static struct cache_entry *find_newest(struct shard *shard, const struct cache_k
 
     pthread_mutex_lock(&shard->lock);
     if (shard->buckets > 0)
-        entry = *find_key(shard, key->hash, key->text);
+        entry = *find_key(shard, key->hash.lo, key->text);
     if (entry != NULL)
         cache_entry_hold(entry);
     pthread_mutex_unlock(&shard->lock);
@@ -295,9 +295,10 @@ static struct cache_entry *find_variant(struct shard *shard, const struct cache_
 
     pthread_mutex_lock(&shard->lock);
     if (shard->buckets > 0)
-        entry = *find_key(shard, key->hash, key->text);
-    while (entry != NULL && !(str_eq(entry->vary_names, names) && str_eq(entry->vary_key, values)))
-        entry = entry->older;
+        entry = *find_key(shard, key->hash.lo, key->text);
+    while (entry != NULL &&
+           !(str_eq(entry_vary_names(entry), names) && str_eq(entry_vary_key(entry), values)))
+        entry = entry_older(entry);
     if (entry != NULL)
         cache_entry_hold(entry);
     pthread_mutex_unlock(&shard->lock);
@@ -312,12 +313,12 @@ static struct cache_entry *find_language(struct shard *shard, const struct cache
 
     pthread_mutex_lock(&shard->lock);
     if (shard->buckets > 0)
-        entry = *find_key(shard, key->hash, key->text);
+        entry = *find_key(shard, key->hash.lo, key->text);
     while (entry != NULL &&
-           !(str_eq(entry->vary_names, names) &&
-             http_vary_language_fits(entry->vary_key, values,
-                                     http_fields_get(&entry->meta.fields, HTTP_CONTENT_LANGUAGE))))
-        entry = entry->older;
+           !(str_eq(entry_vary_names(entry), names) &&
+             http_vary_language_fits(entry_vary_key(entry), values,
+                                     cache_entry_field(entry, HTTP_CONTENT_LANGUAGE))))
+        entry = entry_older(entry);
     if (entry != NULL)
         cache_entry_hold(entry);
     pthread_mutex_unlock(&shard->lock);
@@ -330,12 +331,12 @@ static struct cache_entry *select_variant(struct shard *shard, const struct cach
                                           const struct http_fields *request, bool normalize,
                                           struct arena *arena)
 {
-    struct str names = (*newest)->vary_names;
+    struct str names = entry_vary_names(*newest);
     struct buf values = buf_new(MAX_VARY_BYTES);
     struct cache_entry *entry = NULL;
 
     if (http_vary_key(&values, names, request, normalize, arena))
-        entry = str_eq(buf_str(&values), (*newest)->vary_key)
+        entry = str_eq(buf_str(&values), entry_vary_key(*newest))
                     ? cache_entry_hold(*newest)
                     : find_variant(shard, key, names, buf_str(&values));
     if (entry == NULL && normalize && !values.is_broken)
@@ -355,7 +356,7 @@ struct cache_entry *cache_find(struct cache *cache, const struct cache_key *key,
     *vary_missed = false;
     if (entry == NULL)
         return NULL;
-    if (entry->vary_names.len > 0) {
+    if (entry->vary_names_len > 0) {
         entry = select_variant(shard, key, &entry, request, normalize_vary, arena);
         *vary_missed = entry == NULL;
     }
@@ -374,14 +375,14 @@ struct cache_entry *cache_freshen(struct cache *cache, struct cache_entry *old,
 {
     struct arena *arena = arena_new(4096, 1 << 20);
     struct cache_entry *entry = NULL;
-    struct http_fields fields;
+    struct http_fields before, fields;
 
     if (arena == NULL)
         return NULL;
-    if (http_freshen(&old->meta.fields, update, arena, &fields))
-        entry = entry_new(cache, old->meta.status, &fields, intent);
+    if (cache_entry_fields(old, arena, &before) && http_freshen(&before, update, arena, &fields))
+        entry = entry_new(cache, old->status, &fields, intent, 0);
     if (entry != NULL) {
-        entry_set_body(entry, block_hold(old->body), old->meta.body.len);
+        entry_share_body(entry, old);
         atomic_store_explicit(&entry->hits, atomic_load_explicit(&old->hits, memory_order_relaxed),
                               memory_order_relaxed);
         if (!index_insert(cache, entry, old))

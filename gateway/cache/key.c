@@ -142,6 +142,13 @@ static bool apply_query_rules(const struct route_config *route, struct arena *ar
 
 /* ---- the text ---- */
 
+size_t key_url_at(struct str text)
+{
+    bool is_whole = text.len > 0 && (text.ptr[0] == 's' || text.ptr[0] == 'p');
+
+    return PREFIX_BYTES + (is_whole ? 0 : 1);
+}
+
 static char *put(char *to, struct str s)
 {
     if (s.len > 0)

@@ -10,14 +10,14 @@ enum { MOST_VARIANT_BYTES = 200 };
 /* The variant's values, readable: what is no printable character becomes a space. */
 static struct str variant_text(const struct cache_entry *entry, struct arena *arena)
 {
-    size_t len =
-        entry->vary_key.len < MOST_VARIANT_BYTES ? entry->vary_key.len : (size_t)MOST_VARIANT_BYTES;
+    struct str values = entry_vary_key(entry);
+    size_t len = values.len < MOST_VARIANT_BYTES ? values.len : (size_t)MOST_VARIANT_BYTES;
     char *text = arena_take(arena, len);
 
     if (text == NULL)
         return STR_NONE;
     for (size_t i = 0; i < len; i++) {
-        char c = entry->vary_key.ptr[i];
+        char c = values.ptr[i];
 
         text[i] = c >= 0x20 && c < 0x7f ? c : ' ';
     }
@@ -26,16 +26,17 @@ static struct str variant_text(const struct cache_entry *entry, struct arena *ar
 
 struct str entry_label(const struct cache_entry *entry, struct arena *arena)
 {
-    struct str text;
+    struct str label = str_at(entry_host(entry).ptr, entry_label_len(entry));
+    struct str user = entry_user(entry), names = entry_vary_names(entry), text;
 
-    if (entry->vary_names.len == 0 && entry->user.len == 0)
-        return arena_copy(arena, entry->label);
-    if (entry->vary_names.len == 0)
-        return arena_printf(arena, "%.*s [%.*s]", STR_ARG(entry->label), STR_ARG(entry->user));
+    if (names.len == 0 && user.len == 0)
+        return arena_copy(arena, label);
+    if (names.len == 0)
+        return arena_printf(arena, "%.*s [%.*s]", STR_ARG(label), STR_ARG(user));
     text = variant_text(entry, arena);
-    return arena_printf(arena, "%.*s%s%.*s%s {%.*s: %.*s}", STR_ARG(entry->label),
-                        entry->user.len > 0 ? " [" : "", STR_ARG(entry->user),
-                        entry->user.len > 0 ? "]" : "", STR_ARG(entry->vary_names), STR_ARG(text));
+    return arena_printf(arena, "%.*s%s%.*s%s {%.*s: %.*s}", STR_ARG(label),
+                        user.len > 0 ? " [" : "", STR_ARG(user), user.len > 0 ? "]" : "",
+                        STR_ARG(names), STR_ARG(text));
 }
 
 static struct str tags_json(const struct cache_entry *entry, struct arena *arena)
@@ -46,7 +47,7 @@ static struct str tags_json(const struct cache_entry *entry, struct arena *arena
 
     buf_add_char(&json, '[');
     for (uint32_t i = 0; i < entry->tag_count; i++) {
-        struct str tag = cell_text(entry->tags[i].cell);
+        struct str tag = cell_text(entry_tags(entry)[i].cell);
 
         if (tag.ptr[0] == GROUP_TAG_MARK)
             continue; /* a group's second name, for its origin alone */
@@ -65,7 +66,7 @@ static bool write_item(const struct cache_entry *entry, uint64_t now_us, struct 
                        struct cache_item *item)
 {
     *item = (struct cache_item){
-        .meta = entry->meta,
+        .meta = cache_entry_meta(entry),
         .is_soft_purged = cache_entry_is_soft_purged(entry),
         .key = entry_label(entry, arena),
         .ttl_s = cache_entry_ttl_s(entry, now_us),
@@ -73,14 +74,10 @@ static bool write_item(const struct cache_entry *entry, uint64_t now_us, struct 
         .size = entry_size(entry),
         .hits = atomic_load_explicit(&entry->hits, memory_order_relaxed),
         .tags = tags_json(entry, arena),
-        .status = entry->meta.status,
-        .route = STR(""),
+        .status = entry->status,
     };
-    item->meta.fields = (struct http_fields){NULL, 0, 0, NULL}; /* the entry may go */
-    item->meta.body.ptr = NULL;
-    item->meta.validators.etag = STR_NONE;
-    if (entry->route != NULL)
-        item->route = arena_copy(arena, str_at(entry->route->name, entry->route->name_len));
+    item->meta.body.ptr = NULL; /* the entry may go */
+    item->route = arena_copy(arena, str_at(entry->route->name, entry->route->name_len));
     return item->key.ptr != NULL && item->tags.ptr != NULL && item->route.ptr != NULL;
 }
 
@@ -111,7 +108,7 @@ static uint32_t bucket_of_place(uint64_t place)
 
 static bool is_listed(const struct page *page, struct cache_entry *entry)
 {
-    return (page->host.len == 0 || str_ieq(page->host, entry->host)) &&
+    return (page->host.len == 0 || str_ieq(page->host, entry_host(entry))) &&
            glob_fits(page->glob, entry) && ban_check(page->cache, entry) != BAN_HARD;
 }
 

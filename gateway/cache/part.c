@@ -32,18 +32,31 @@ bool cache_key_of_part(struct cache *cache, const struct cache_key *whole, struc
     return true;
 }
 
+struct piece {
+    struct cache_entry *entry;
+    struct http_fields fields;
+    struct str etag, body;
+};
+
+static bool read_piece(struct piece *piece, struct cache_entry *entry, struct arena *arena)
+{
+    *piece = (struct piece){
+        .entry = entry, .etag = cache_entry_validators(entry).etag, .body = entry_body(entry)};
+    return entry->status == 206 && cache_entry_fields(entry, arena, &piece->fields);
+}
+
 /* The run that both make. False: there is a hole between them, or they are not of one
  * representation. */
-static bool joined_range(const struct cache_meta *a, const struct cache_meta *b,
+static bool joined_range(const struct piece *a, const struct piece *b,
                          struct http_content_range *joined)
 {
     struct http_content_range x, y;
-    struct str etag = b->validators.etag;
+    struct str etag = b->etag;
 
     if (!http_content_range_parse(&a->fields, &x) || !http_content_range_parse(&b->fields, &y) ||
         x.size != y.size || x.first > y.last + 1 || y.first > x.last + 1)
         return false;
-    if (a->validators.etag.ptr == NULL || etag.ptr == NULL || !str_eq(a->validators.etag, etag) ||
+    if (a->etag.ptr == NULL || etag.ptr == NULL || !str_eq(a->etag, etag) ||
         !http_etag_list_has(etag, etag, false))
         return false;
     *joined = (struct http_content_range){.first = x.first < y.first ? x.first : y.first,
@@ -52,26 +65,25 @@ static bool joined_range(const struct cache_meta *a, const struct cache_meta *b,
     return true;
 }
 
-static struct block *joined_body(struct cache *cache, const struct cache_entry *older,
-                                 const struct cache_entry *newer,
-                                 const struct http_content_range *joined)
+static struct block *joined_body(struct cache *cache, const struct piece *older,
+                                 const struct piece *newer, const struct http_content_range *joined)
 {
-    const struct cache_entry *both[] = {older, newer}; /* where they overlap, the newer's bytes */
+    const struct piece *both[] = {older, newer}; /* where they overlap, the newer's bytes */
     size_t size = (size_t)(joined->last - joined->first + 1);
-    struct block *block = block_new(cache, size, newer->url_hash);
+    struct block *block = block_new(cache, size, entry_url_hash(newer->entry));
 
     for (size_t i = 0; block != NULL && i < COUNT_OF(both); i++) {
-        const struct cache_meta *meta = &both[i]->meta;
+        struct str body = both[i]->body;
         struct http_content_range range;
 
-        CHECK(http_content_range_parse(&meta->fields, &range));
-        CHECK(range.last - range.first + 1 == meta->body.len);
-        memcpy(block->bytes + (range.first - joined->first), meta->body.ptr, meta->body.len);
+        CHECK(http_content_range_parse(&both[i]->fields, &range));
+        CHECK(range.last - range.first + 1 == body.len);
+        memcpy(block->bytes + (range.first - joined->first), body.ptr, body.len);
     }
     return block;
 }
 
-static bool joined_fields(const struct cache_meta *older, const struct cache_meta *newer,
+static bool joined_fields(const struct piece *older, const struct piece *newer,
                           const struct http_content_range *joined, struct arena *arena,
                           struct http_fields *fields)
 {
@@ -85,45 +97,47 @@ static bool joined_fields(const struct cache_meta *older, const struct cache_met
 }
 
 /* Under the whole's key when nothing is missing, else in the newer's place. */
-static void store_joined(struct cache *cache, struct cache_entry *older, struct cache_entry *newer,
+static void store_joined(struct cache *cache, const struct piece both[2],
                          const struct cache_key *whole, const struct cache_intent *intent,
-                         const struct http_content_range *joined)
+                         const struct http_content_range *joined, struct arena *arena)
 {
-    struct arena *arena = arena_new(4096, 1 << 20);
     bool is_whole = http_range_is_whole(joined);
     struct cache_intent of_both = *intent;
     struct http_fields fields;
     struct cache_entry *entry = NULL;
     struct block *block = NULL;
 
-    if (arena == NULL)
-        return;
     if (is_whole)
         of_both.key = whole;
-    if (older->stamp < of_both.stamp)
-        of_both.stamp = older->stamp; /* what was purged since then may be in it */
-    if (joined_fields(&older->meta, &newer->meta, joined, arena, &fields))
-        entry = entry_new(cache, is_whole ? 200 : 206, &fields, &of_both);
+    if (both[0].entry->stamp < of_both.stamp)
+        of_both.stamp = both[0].entry->stamp; /* what was purged since then may be in it */
+    if (joined_fields(&both[0], &both[1], joined, arena, &fields))
+        entry = entry_new(cache, is_whole ? 200 : 206, &fields, &of_both, 0);
     if (entry != NULL)
-        block = joined_body(cache, older, newer, joined);
+        block = joined_body(cache, &both[0], &both[1], joined);
     if (block != NULL) {
-        entry_set_body(entry, block, (size_t)(joined->last - joined->first + 1));
+        entry_set_block(entry, block);
         if (index_insert(cache, entry, NULL) && is_whole)
-            index_drop(cache, newer);
+            index_drop(cache, both[1].entry);
     }
     cache_entry_release(&entry);
-    arena_free(&arena);
 }
 
 void cache_join_parts(struct cache *cache, struct cache_entry *older, struct cache_entry *newer,
                       const struct cache_key *whole, const struct cache_intent *intent)
 {
+    struct arena *arena = arena_new(4096, 1 << 20);
     struct http_content_range joined;
+    struct piece both[2];
 
-    if (older == newer || older->meta.status != 206 || newer->meta.status != 206 ||
-        !joined_range(&older->meta, &newer->meta, &joined))
+    if (arena == NULL)
         return;
-    uint64_t size = joined.last - joined.first + 1;
-    if (size > newer->meta.body.len && size <= atomic_load(&cache->max_object))
-        store_joined(cache, older, newer, whole, intent, &joined);
+    if (older != newer && read_piece(&both[0], older, arena) &&
+        read_piece(&both[1], newer, arena) && joined_range(&both[0], &both[1], &joined)) {
+        uint64_t size = joined.last - joined.first + 1;
+
+        if (size > both[1].body.len && size <= atomic_load(&cache->max_object))
+            store_joined(cache, both, whole, intent, &joined, arena);
+    }
+    arena_free(&arena);
 }

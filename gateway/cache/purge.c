@@ -21,10 +21,11 @@ uint64_t cache_stamp(const struct cache *cache)
 
 bool purge_covers(const struct cache *cache, const struct cache_entry *entry)
 {
-    if (atomic_load(&cache->url_slots[entry->url_hash % URL_SLOTS]) > entry->stamp)
+    if (atomic_load(&cache->url_slots[entry->url_place % URL_SLOTS]) > entry->stamp)
         return true;
     for (uint32_t i = 0; i < entry->tag_count; i++)
-        if (atomic_load(&cache->tag_slots[entry->tags[i].cell->hash % TAG_SLOTS]) > entry->stamp)
+        if (atomic_load(&cache->tag_slots[entry_tags(entry)[i].cell->hash % TAG_SLOTS]) >
+            entry->stamp)
             return true;
     return false;
 }
@@ -77,14 +78,13 @@ static void purge_entry(struct purging *p, struct shard *shard, struct cache_ent
         return;
     }
     count_add(&p->cache->invalidations, 1);
-    if (entry->route != NULL)
-        count_add(&entry->route->invalidations, 1);
+    count_add(&entry->route->invalidations, 1);
     index_unlink(shard, entry, &p->victims);
 }
 
 static bool host_fits(const struct purging *p, const struct cache_entry *entry)
 {
-    return p->what.host.len == 0 || str_ieq(p->what.host, entry->host);
+    return p->what.host.len == 0 || str_ieq(p->what.host, entry_host(entry));
 }
 
 static void release_victims(struct purging *p)
@@ -97,14 +97,12 @@ static void release_victims(struct purging *p)
 
 static bool is_url(const struct purging *p, const struct cache_entry *entry)
 {
-    struct str query = STR_NONE;
+    bool has_query = entry->path_query_len > entry->path_len;
 
-    if (entry->url_hash != p->hash || !host_fits(p, entry) || !str_eq(entry->path, p->what.text))
+    if (entry->url_place != url_place_of(p->hash) || !host_fits(p, entry) ||
+        !str_eq(entry_path(entry), p->what.text) || has_query != (p->query.ptr != NULL))
         return false;
-    if (entry->path_query.len > entry->path.len)
-        query = str_from(entry->path_query, entry->path.len + 1);
-    return (entry->path_query.len > entry->path.len) == (p->query.ptr != NULL) &&
-           str_eq(query, p->query);
+    return !has_query || str_eq(str_from(entry_path_query(entry), entry->path_len + 1u), p->query);
 }
 
 static void purge_url(struct purging *p)

@@ -24,8 +24,7 @@ static uint32_t sweep_bucket(struct cache *cache, struct shard *shard, uint32_t 
             continue;
         if (is_banned) {
             count_add(&cache->invalidations, 1);
-            if (entry->route != NULL)
-                count_add(&entry->route->invalidations, 1);
+            count_add(&entry->route->invalidations, 1);
         }
         index_unlink(shard, entry, victims);
     }

@@ -141,15 +141,15 @@ static void judge(struct request *r, int status, const struct http_fields *field
 /* The upstream confirms what is stored: 304 to our own validators. */
 static bool confirm(struct request *r, const struct http_fields *fields)
 {
-    const struct cache_meta *meta = cache_entry_meta(r->cache.entry);
-    struct http_fields merged;
+    struct http_fields stored, merged;
     struct http_verdict verdict;
     struct cache_intent intent;
     struct cache_entry *fresh;
 
-    if (!http_freshen(&meta->fields, fields, r->arena, &merged))
+    if (!cache_entry_fields(r->cache.entry, r->arena, &stored) ||
+        !http_freshen(&stored, fields, r->arena, &merged))
         return false;
-    judge(r, meta->status, &merged, &verdict);
+    judge(r, cache_entry_meta(r->cache.entry).status, &merged, &verdict);
     intent = fetch_intent(r, &verdict);
     fresh = verdict.may_store
                 ? cache_freshen(r->context->shared->cache, r->cache.entry, fields, &intent)
@@ -184,7 +184,7 @@ void fetch_start_over(struct request *r)
  * a replica that is behind, or ahead. */
 static bool is_of_another(const struct cache_entry *entry, const struct http_fields *fields)
 {
-    struct str stored = cache_entry_meta(entry)->validators.etag;
+    struct str stored = cache_entry_validators(entry).etag;
     struct str told = http_fields_get(fields, HTTP_ETAG);
 
     return stored.ptr != NULL && told.len > 0 && !http_etag_list_has(told, stored, true);
@@ -349,8 +349,7 @@ void fetch_on_head(struct request *r, int status, const struct http_fields *fiel
             return;
     }
     if (entry != NULL && is_error_for_stale(status) &&
-        (r->fetch.is_refresh ||
-         lookup_serves_stale(r, cache_entry_meta(entry)->stale_if_error_s))) {
+        (r->fetch.is_refresh || lookup_serves_stale(r, cache_entry_meta(entry).stale_if_error_s))) {
         r->cache.fwd_status = status;
         cache_entry_let_rest(entry, CACHE_REST_ERROR, loop_now_us(r->context->loop));
         serve_entry(r, CACHE_STALE);
@@ -390,7 +389,7 @@ void fetch_on_failure(struct request *r)
         cache_entry_let_rest(r->cache.entry, CACHE_REST_UNREACHABLE, loop_now_us(r->context->loop));
     fetch_close_flight(r, FLIGHT_FAILED, false);
     if (lookup_serves_stale(r, r->cache.entry != NULL
-                                   ? cache_entry_meta(r->cache.entry)->stale_if_unreachable_s
+                                   ? cache_entry_meta(r->cache.entry).stale_if_unreachable_s
                                    : 0)) {
         r->reason = upstream_kind_name(r->fetch.kind);
         serve_entry(r, CACHE_STALE);

@@ -16,11 +16,20 @@ static bool has_other_conditions(const struct http_fields *fields)
            http_fields_count_of(fields, HTTP_IF_UNMODIFIED_SINCE) > 0;
 }
 
-static bool has_strong_etag(const struct cache_meta *meta)
+static bool has_strong_etag(const struct cache_entry *part)
 {
-    struct str etag = meta->validators.etag;
+    struct str etag = cache_entry_validators(part).etag;
 
     return etag.ptr != NULL && http_etag_list_has(etag, etag, false);
+}
+
+/* Which bytes a stored part holds. */
+bool part_has(const struct request *r, const struct cache_entry *part,
+              struct http_content_range *has)
+{
+    struct http_fields fields;
+
+    return cache_entry_fields(part, r->arena, &fields) && http_content_range_parse(&fields, has);
 }
 
 /* Under the key of parts (range empty), or of this very Range; held, or NULL. */
@@ -35,7 +44,7 @@ static struct cache_entry *find_part(struct request *r, struct str range)
         return NULL;
     part = cache_find(cache, &key, &r->head.fields, r->config->cache.normalize_vary, r->arena,
                       &vary_missed);
-    if (part != NULL && !lookup_may_share(r, cache_entry_meta(part)))
+    if (part != NULL && !lookup_may_share(r, part))
         cache_entry_release(&part);
     return part;
 }
@@ -47,26 +56,23 @@ static bool is_fresh(const struct request *r, const struct cache_entry *part)
 
 static bool holds_range(const struct request *r, const struct cache_entry *part)
 {
-    const struct cache_meta *meta = cache_entry_meta(part);
+    struct http_validators stored = cache_entry_validators(part);
     struct http_content_range has;
     struct http_range wanted;
 
-    return http_content_range_parse(&meta->fields, &has) &&
-           http_range_parse(&r->head.fields, &meta->validators, has.size, &wanted) ==
-               HTTP_RANGE_ONE &&
+    return part_has(r, part, &has) &&
+           http_range_parse(&r->head.fields, &stored, has.size, &wanted) == HTTP_RANGE_ONE &&
            wanted.first >= has.first && wanted.last <= has.last;
 }
 
 /* Is the beginning there, and does it pay to ask for the rest? */
 static bool is_worth_completing(const struct request *r, const struct cache_entry *part)
 {
-    const struct cache_meta *meta = cache_entry_meta(part);
     struct http_content_range has;
 
-    return http_content_range_parse(&meta->fields, &has) && has.first == 0 &&
-           has.last + 1 < has.size && has.size <= r->config->cache.max_object_bytes &&
-           !r->cache.wants.no_store && !r->cache.wants.no_cache &&
-           (has_strong_etag(meta) || is_fresh(r, part));
+    return part_has(r, part, &has) && has.first == 0 && has.last + 1 < has.size &&
+           has.size <= r->config->cache.max_object_bytes && !r->cache.wants.no_store &&
+           !r->cache.wants.no_cache && (has_strong_etag(part) || is_fresh(r, part));
 }
 
 bool part_answers(struct request *r)
@@ -102,16 +108,16 @@ bool part_answers(struct request *r)
 
 bool part_add_range(struct request *r, struct http_fields *fields)
 {
-    const struct cache_meta *meta = cache_entry_meta(r->cache.part);
     struct http_content_range has;
     struct str rest;
 
-    CHECK(http_content_range_parse(&meta->fields, &has));
+    if (!part_has(r, r->cache.part, &has))
+        return false; /* out of memory: it has been read before */
     rest = arena_printf(r->arena, "bytes=%" PRIu64 "-", has.last + 1);
     r->cache.fwd = "partial";
     return rest.ptr != NULL && http_fields_add_id(fields, HTTP_RANGE, rest) &&
-           (!has_strong_etag(meta) ||
-            http_fields_add_id(fields, HTTP_IF_RANGE, meta->validators.etag));
+           (!has_strong_etag(r->cache.part) ||
+            http_fields_add_id(fields, HTTP_IF_RANGE, cache_entry_validators(r->cache.part).etag));
 }
 
 /* The head of the whole, made of the part's and of what came. False: they do not belong together.
@@ -119,15 +125,16 @@ bool part_add_range(struct request *r, struct http_fields *fields)
 static bool join_heads(struct request *r, const struct http_fields *fields,
                        const struct http_answer_facts *facts, struct http_fields *joined)
 {
-    const struct cache_meta *meta = cache_entry_meta(r->cache.part);
+    const struct cache_entry *part = r->cache.part;
     struct http_content_range has, rest;
+    struct http_fields stored;
 
-    if (!http_content_range_parse(&meta->fields, &has) ||
+    if (!cache_entry_fields(part, r->arena, &stored) || !http_content_range_parse(&stored, &has) ||
         !http_content_range_parse(fields, &rest) || rest.size != has.size ||
         rest.first != has.last + 1 || rest.last + 1 != rest.size || !facts->has_length ||
-        facts->content_length != rest.last - rest.first + 1 || !has_strong_etag(meta) ||
-        !str_eq(http_fields_get(fields, HTTP_ETAG), meta->validators.etag) ||
-        !http_freshen(&meta->fields, fields, r->arena, joined))
+        facts->content_length != rest.last - rest.first + 1 || !has_strong_etag(part) ||
+        !str_eq(http_fields_get(fields, HTTP_ETAG), cache_entry_validators(part).etag) ||
+        !http_freshen(&stored, fields, r->arena, joined))
         return false;
     (void)http_fields_remove(joined, HTTP_CONTENT_RANGE);
     if (http_fields_count_of(fields, HTTP_VIA) == 0)
@@ -138,7 +145,7 @@ static bool join_heads(struct request *r, const struct http_fields *fields,
 bool part_on_head(struct request *r, int status, const struct http_fields *fields,
                   const struct http_answer_facts *facts)
 {
-    const struct cache_meta *meta;
+    struct str beginning;
     struct http_fields joined;
 
     if (!r->cache.completes)
@@ -152,13 +159,12 @@ bool part_on_head(struct request *r, int status, const struct http_fields *field
         fetch_start_over(r);
         return true;
     }
-    meta = cache_entry_meta(r->cache.part);
-    fetch_pass_on(
-        r, 200, &joined,
-        &(struct http_answer_facts){.has_length = true,
-                                    .content_length = meta->body.len + facts->content_length});
+    beginning = cache_entry_meta(r->cache.part).body;
+    fetch_pass_on(r, 200, &joined,
+                  &(struct http_answer_facts){
+                      .has_length = true, .content_length = beginning.len + facts->content_length});
     /* the first bytes of a fill are all taken, unless there is no memory */
-    if (r->fetch.fill != NULL && !fill_write(r->fetch.fill, meta->body))
+    if (r->fetch.fill != NULL && !fill_write(r->fetch.fill, beginning))
         fill_fail(&r->fetch.fill);
     return true;
 }

@@ -184,14 +184,15 @@ static bool is_about_the_body(enum http_name id)
            id == HTTP_CONTENT_RANGE;
 }
 
-static bool add_entry_fields(struct request *r, const struct cache_meta *meta, bool whole)
+static bool add_entry_fields(struct request *r, const struct cache_entry *entry, bool whole)
 {
-    for (uint32_t i = 0; i < meta->fields.count; i++) {
-        const struct http_field *field = &meta->fields.at[i];
+    struct cache_field_walk walk = {0};
+    struct http_field field;
 
-        if ((!whole && is_about_the_body(field->id)) || http_is_tag_field(field->id))
+    while (cache_entry_next_field(entry, &walk, &field)) {
+        if ((!whole && is_about_the_body(field.id)) || http_is_tag_field(field.id))
             continue;
-        if (!http_fields_add_field(&r->out, field))
+        if (!http_fields_add_field(&r->out, &field))
             return false;
     }
     return true;
@@ -206,32 +207,33 @@ static bool add_content_range(struct request *r, const struct http_range *range,
 
 /* Of a stored part, what of it was asked for; one that is not what its Content-Range says goes as
  * it is, to the Range that brought it. */
-static bool apply_part(struct request *r, const struct cache_meta *meta)
+static bool apply_part(struct request *r, const struct cache_entry *part,
+                       const struct http_validators *stored)
 {
+    struct str body = cache_entry_meta(part).body;
     struct http_content_range has;
     struct http_range range;
 
-    if (!http_content_range_parse(&meta->fields, &has) ||
-        has.last - has.first + 1 != meta->body.len ||
-        http_range_parse(&r->head.fields, &meta->validators, has.size, &range) != HTTP_RANGE_ONE ||
+    if (!part_has(r, part, &has) || has.last - has.first + 1 != body.len ||
+        http_range_parse(&r->head.fields, stored, has.size, &range) != HTTP_RANGE_ONE ||
         range.first < has.first || range.last > has.last)
         return true;
     (void)http_fields_remove(&r->out, HTTP_CONTENT_RANGE);
-    r->answer.bytes =
-        str_at(meta->body.ptr + (range.first - has.first), range.last - range.first + 1);
+    r->answer.bytes = str_at(body.ptr + (range.first - has.first), range.last - range.first + 1);
     return add_content_range(r, &range, has.size);
 }
 
 /* One range of a stored 200; else the whole. */
-static bool apply_range(struct request *r, const struct cache_meta *meta)
+static bool apply_range(struct request *r, const struct cache_entry *entry,
+                        const struct cache_meta *meta, const struct http_validators *stored)
 {
     struct http_range range;
 
     if (meta->status == 206)
-        return apply_part(r, meta);
+        return apply_part(r, entry, stored);
     if (meta->status != 200 || !str_eq(r->head.method, STR("GET")))
         return true;
-    switch (http_range_parse(&r->head.fields, &meta->validators, meta->body.len, &range)) {
+    switch (http_range_parse(&r->head.fields, stored, meta->body.len, &range)) {
     case HTTP_RANGE_NONE:
         return true;
     case HTTP_RANGE_UNSATISFIABLE:
@@ -249,25 +251,26 @@ static bool apply_range(struct request *r, const struct cache_meta *meta)
 
 enum step reply_entry(struct request *r, struct cache_entry *entry, enum cache_status status)
 {
-    const struct cache_meta *meta = cache_entry_meta(entry);
+    struct cache_meta meta = cache_entry_meta(entry);
+    struct http_validators stored = cache_entry_validators(entry);
     uint64_t now_us = loop_now_us(r->context->loop);
     int64_t age_s = cache_entry_age_s(entry, now_us);
     bool is_head = str_eq(r->head.method, STR("HEAD"));
     bool is_unmodified =
-        meta->status == 200 &&
-        http_evaluate(&r->head.fields, &meta->validators,
-                      loop_wall_us(r->context->loop) / 1000000) == HTTP_COND_NOT_MODIFIED;
+        meta.status == 200 &&
+        http_evaluate(&r->head.fields, &stored, loop_wall_us(r->context->loop) / 1000000) ==
+            HTTP_COND_NOT_MODIFIED;
 
     r->cache.status = status;
     if (!coding_of_entry(r, entry))
         return reply_not_acceptable(r);
-    start_over(r, is_unmodified ? 304 : meta->status);
+    start_over(r, is_unmodified ? 304 : meta.status);
     if (status == CACHE_HIT)
         cache_entry_count_hit(entry);
-    r->answer.bytes = r->coding.is_wanted ? r->coding.whole : meta->body;
-    if (!add_entry_fields(r, meta, !is_unmodified) || !coding_fields(r) ||
+    r->answer.bytes = r->coding.is_wanted ? r->coding.whole : meta.body;
+    if (!add_entry_fields(r, entry, !is_unmodified) || !coding_fields(r) ||
         !reply_field(r, HTTP_AGE, reply_number(r, (uint64_t)(age_s < 0 ? 0 : age_s))) ||
-        (!is_unmodified && !apply_range(r, meta)) || !reply_common(r))
+        (!is_unmodified && !apply_range(r, entry, &meta, &stored)) || !reply_common(r))
         return reply_out_of_memory(r);
     r->answer.has_length = true;
     r->answer.length = r->answer.bytes.len;

@@ -368,6 +368,9 @@ void fetch_pass_on(struct request *r, int status, const struct http_fields *fiel
 void fetch_start_over(struct request *r);
 
 /* part.c */
+/* Which bytes a stored part holds. False: its Content-Range cannot be read, or out of memory. */
+bool part_has(const struct request *r, const struct cache_entry *part,
+              struct http_content_range *has);
 bool part_answers(struct request *r); /* r's entry is a part that holds what it asks for */
 bool part_add_range(struct request *r, struct http_fields *fields);
 bool part_on_head(struct request *r, int status, const struct http_fields *fields,
@@ -385,7 +388,7 @@ void refresh_ended(const struct request *r);
 void refresh_failed(struct request *r);
 
 /* stage_lookup.c */
-bool lookup_may_share(const struct request *r, const struct cache_meta *meta);
+bool lookup_may_share(const struct request *r, const struct cache_entry *entry);
 enum http_use lookup_judge(const struct request *r, const struct cache_entry *entry);
 bool lookup_build_key(const struct request *r, struct cache_key *key);
 /* Has another stored an answer since the look-up? */

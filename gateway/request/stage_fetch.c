@@ -220,18 +220,17 @@ static bool add_validators(struct request *r, struct http_fields *fields)
     static const enum http_name replaced[] = {HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE,
                                               HTTP_IF_MATCH,      HTTP_IF_UNMODIFIED_SINCE,
                                               HTTP_RANGE,         HTTP_IF_RANGE};
-    const struct cache_meta *meta = cache_entry_meta(r->cache.entry);
-    struct str modified = http_fields_get(&meta->fields, HTTP_LAST_MODIFIED);
+    struct http_validators stored = cache_entry_validators(r->cache.entry);
+    struct str modified = cache_entry_field(r->cache.entry, HTTP_LAST_MODIFIED);
 
-    if (meta->validators.etag.ptr == NULL && meta->validators.last_modified_s == HTTP_NO_TIME)
+    if (stored.etag.ptr == NULL && stored.last_modified_s == HTTP_NO_TIME)
         return true;
     r->cache.validates = true;
     for (size_t i = 0; i < COUNT_OF(replaced); i++)
         (void)http_fields_remove(fields, replaced[i]);
-    if (meta->validators.etag.ptr != NULL &&
-        !http_fields_add_id(fields, HTTP_IF_NONE_MATCH, meta->validators.etag))
+    if (stored.etag.ptr != NULL && !http_fields_add_id(fields, HTTP_IF_NONE_MATCH, stored.etag))
         return false;
-    return meta->validators.last_modified_s == HTTP_NO_TIME ||
+    return stored.last_modified_s == HTTP_NO_TIME ||
            http_fields_add_id(fields, HTTP_IF_MODIFIED_SINCE, modified);
 }
 
@@ -455,7 +454,7 @@ static enum step follow(struct request *r)
         break;
     case FLIGHT_FAILED: /* one attempt is enough for all who have something to show */
         if (c->entry != NULL &&
-            lookup_serves_stale(r, cache_entry_meta(c->entry)->stale_if_unreachable_s))
+            lookup_serves_stale(r, cache_entry_meta(c->entry).stale_if_unreachable_s))
             return reply_entry(r, c->entry, CACHE_STALE);
         break;
     case FLIGHT_GO:

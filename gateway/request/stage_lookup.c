@@ -51,14 +51,15 @@ struct http_cache_policy lookup_policy(const struct request *r, int status)
 }
 
 /* Stored by and for others: may a request with a credential or a cookie have it? */
-bool lookup_may_share(const struct request *r, const struct cache_meta *meta)
+bool lookup_may_share(const struct request *r, const struct cache_entry *entry)
 {
     struct http_cache_control stored;
+    struct http_fields fields;
 
     if (r->route->cache.per_user != PER_USER_ABSENT)
         return true;
     if (http_fields_count_of(&r->head.fields, HTTP_COOKIE) > 0) {
-        switch (meta->source) {
+        switch (cache_entry_meta(entry).source) {
         case HTTP_LIFETIME_NONE:
         case HTTP_LIFETIME_TARGETED:
         case HTTP_LIFETIME_S_MAXAGE:
@@ -74,18 +75,20 @@ bool lookup_may_share(const struct request *r, const struct cache_meta *meta)
     }
     if (!has_authorization(r))
         return true;
-    http_cache_control_parse(&meta->fields, false, &stored);
+    if (!cache_entry_fields(entry, r->arena, &fields))
+        return false;
+    http_cache_control_parse(&fields, false, &stored);
     return stored.is_public || stored.s_maxage >= 0 || stored.must_revalidate;
 }
 
 bool lookup_serves_stale(const struct request *r, int64_t window_s)
 {
-    const struct cache_meta *meta;
+    struct cache_meta meta;
 
     if (r->cache.entry == NULL)
         return false;
     meta = cache_entry_meta(r->cache.entry);
-    if (meta->must_revalidate || meta->always_revalidate || r->cache.wants.no_cache)
+    if (meta.must_revalidate || meta.always_revalidate || r->cache.wants.no_cache)
         return false;
     return -cache_entry_ttl_s(r->cache.entry, loop_now_us(r->context->loop)) < window_s;
 }
@@ -148,7 +151,7 @@ static void find(struct request *r)
     cache_entry_release(&c->entry);
     c->entry = cache_find(r->context->shared->cache, &c->key, &r->head.fields,
                           r->config->cache.normalize_vary, r->arena, &c->vary_missed);
-    if (c->entry != NULL && !lookup_may_share(r, cache_entry_meta(c->entry)))
+    if (c->entry != NULL && !lookup_may_share(r, c->entry))
         cache_entry_release(&c->entry);
     if (c->entry == NULL) {
         c->status = CACHE_MISS;
@@ -173,15 +176,15 @@ bool lookup_has_changed(struct request *r)
 
 enum http_use lookup_judge(const struct request *r, const struct cache_entry *entry)
 {
-    const struct cache_meta *meta = cache_entry_meta(entry);
+    struct cache_meta meta = cache_entry_meta(entry);
     uint64_t now_us = loop_now_us(r->context->loop);
     int64_t age_s = cache_entry_age_s(entry, now_us);
     int64_t ttl_s = cache_entry_ttl_s(entry, now_us);
 
     if (cache_entry_is_soft_purged(entry))
         return HTTP_USE_VALIDATE;
-    return http_may_use(&r->cache.wants, age_s, age_s + ttl_s, meta->must_revalidate,
-                        meta->always_revalidate);
+    return http_may_use(&r->cache.wants, age_s, age_s + ttl_s, meta.must_revalidate,
+                        meta.always_revalidate);
 }
 
 static enum step unsatisfiable(struct request *r)
@@ -203,12 +206,12 @@ static enum step serve(struct request *r, enum cache_status status)
  * anew; within the other windows while it rests from a fetch that failed. */
 static bool serves_meanwhile(struct request *r, enum cache_status *status)
 {
-    const struct cache_meta *meta = cache_entry_meta(r->cache.entry);
+    struct cache_meta meta = cache_entry_meta(r->cache.entry);
     const struct http_cache_control *wants = &r->cache.wants;
     enum cache_rest rest = cache_entry_rests(r->cache.entry, loop_now_us(r->context->loop));
     int64_t rest_window_s = rest == CACHE_NO_REST      ? 0
-                            : rest == CACHE_REST_ERROR ? meta->stale_if_error_s
-                                                       : meta->stale_if_unreachable_s;
+                            : rest == CACHE_REST_ERROR ? meta.stale_if_error_s
+                                                       : meta.stale_if_unreachable_s;
 
     *status = CACHE_STALE;
     if (wants->max_age != -1 || wants->min_fresh != -1)
@@ -216,9 +219,9 @@ static bool serves_meanwhile(struct request *r, enum cache_status *status)
     if (rest != CACHE_NO_REST) {
         r->cache.detail = "backoff";
         return lookup_serves_stale(r, rest_window_s) ||
-               lookup_serves_stale(r, meta->stale_while_revalidate_s);
+               lookup_serves_stale(r, meta.stale_while_revalidate_s);
     }
-    if (!lookup_serves_stale(r, meta->stale_while_revalidate_s))
+    if (!lookup_serves_stale(r, meta.stale_while_revalidate_s))
         return false;
     if (refresh_start(r) == REFRESH_BY_ANOTHER)
         *status = CACHE_UPDATING;

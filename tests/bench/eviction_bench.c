@@ -3,7 +3,8 @@
  * Traces of equal objects run through the real cache (keys, fills, shards, S3-FIFO) with a
  * memory that holds a share of them; the others are plain simulators with room for as many
  * objects as the real cache held. Belady's policy knows the future: nobody can do better.
- * The last line says what one entry of 1 KiB costs beyond its body. One thread. */
+ * The last lines say what one entry of 1 KiB is charged, beyond what it holds (body, kept
+ * fields, key) and beyond the body alone. One thread. */
 #include "cache/cache.h"
 
 #include <math.h>
@@ -270,28 +271,58 @@ static double run_belady(const int *ids, uint64_t room)
 
 /* ---- */
 
-static double entry_bytes(void)
+struct cost {
+    double charged, content; /* bytes of one entry; content: body, fields as text, key */
+};
+
+static double content_of(const struct world *world, const struct answer *answer)
+{
+    struct intent_parts p;
+    size_t bytes = BODY_BYTES;
+
+    intent_of(world, answer, &p);
+    for (uint32_t i = 0; i < p.fields.count; i++)
+        if (p.fields.at[i].id != HTTP_CONTENT_LENGTH)
+            bytes += p.fields.at[i].name.len + p.fields.at[i].value.len;
+    return (double)(bytes + p.key.text.len);
+}
+
+static struct cost entry_cost(bool has_no_length)
 {
     struct world world = world_new(64 << 20, 1 << 20);
     struct cache_counts counts;
+    struct cost cost = {0, 0};
 
     for (int i = 0; i < 10000; i++) {
         char target[32];
-        struct answer answer = {
-            .target = target, .body_bytes = BODY_BYTES, .lifetime_s = 100000000};
+        struct answer answer = {.target = target,
+                                .body_bytes = BODY_BYTES,
+                                .has_no_length = has_no_length,
+                                .lifetime_s = 100000000};
 
         (void)snprintf(target, sizeof(target), "/products/%d", i);
         CHECK(store(&world, &answer));
+        cost.content += content_of(&world, &answer) / 10000;
         arena_reset(world.arena);
     }
     counts = counts_of(&world);
+    cost.charged = (double)counts.memory_bytes / (double)counts.entries;
     world_free(&world);
-    return (double)counts.memory_bytes / (double)counts.entries;
+    return cost;
+}
+
+static void print_cost(const char *what, struct cost cost)
+{
+    printf(
+        "an entry of 1 KiB %s is charged %.0f bytes: %.1f %% beyond its content of %.0f, %.1f %% "
+        "beyond its body\n",
+        what, cost.charged, 100 * (cost.charged / cost.content - 1), cost.content,
+        100 * (cost.charged / BODY_BYTES - 1));
 }
 
 int main(void)
 {
-    double each = entry_bytes();
+    struct cost announced = entry_cost(false), chunked = entry_cost(true);
     int *ids = malloc(REQUESTS * sizeof(int));
 
     CHECK(ids != NULL);
@@ -300,15 +331,16 @@ int main(void)
         make_trace(&traces[i], ids);
         for (int percent = 5; percent <= 20; percent += 15) {
             uint64_t entries;
-            double ours = run_cache(ids, (uint64_t)(each * OBJECTS * percent / 100), &entries);
+            double ours =
+                run_cache(ids, (uint64_t)(announced.charged * OBJECTS * percent / 100), &entries);
 
             printf("%-26s %2d %% | %.3f | %.3f | %.3f | %.3f\n", traces[i].name, percent, ours,
                    run_list(ids, entries, false), run_list(ids, entries, true),
                    run_belady(ids, entries));
         }
     }
-    printf("an entry of 1 KiB is charged %.0f bytes: %.1f %% beyond its body\n", each,
-           100 * (each - BODY_BYTES) / BODY_BYTES);
+    print_cost("with a length", announced);
+    print_cost("without", chunked);
     free(ids);
     return EXIT_SUCCESS;
 }

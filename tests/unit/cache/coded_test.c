@@ -42,7 +42,7 @@ static void a_copy_is_made_once_and_reads_as_the_body(void **state)
         io.in = coded;
         assert_int_equal(codec_run(decoder, &io, CODEC_FINISH), CODEC_DONE);
         assert_int_equal(io.room, 1);
-        assert_memory_equal(plain, cache_entry_meta(entry)->body.ptr, 5000);
+        assert_memory_equal(plain, cache_entry_meta(entry).body.ptr, 5000);
         codec_free(&decoder);
     }
     cache_entry_release(&entry);

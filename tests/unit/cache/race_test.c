@@ -46,7 +46,7 @@ static int version_of(const struct cache_entry *entry)
 {
     uint64_t version;
 
-    assert_true(str_to_u64(cache_entry_meta(entry)->body, &version));
+    assert_true(str_to_u64(cache_entry_meta(entry).body, &version));
     return (int)version;
 }
 

@@ -212,8 +212,8 @@ static bool look_up(struct client *client)
     if (entry == NULL)
         return false;
     cache_entry_count_hit(entry);
-    assert_int_equal(cache_entry_meta(entry)->body.len, length_of(client->key_number));
-    check_bytes(client, cache_entry_meta(entry)->body.ptr, cache_entry_meta(entry)->body.len, 0);
+    assert_int_equal(cache_entry_meta(entry).body.len, length_of(client->key_number));
+    check_bytes(client, cache_entry_meta(entry).body.ptr, cache_entry_meta(entry).body.len, 0);
     cache_entry_release(&entry);
     client->side->hits++;
     return true;
