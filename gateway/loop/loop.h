@@ -103,6 +103,8 @@ void loop_post(struct loop *loop, struct post *item);
  */
 bool loop_work(struct loop *loop, void (*work)(void *arg), void (*done)(void *arg),
                void *arg) MUST_USE;
+/* Calls of loop_work() of all loops that wait or run: the pool is the process's. Any thread. */
+uint64_t loop_work_pending(void);
 
 /* ---- signals (main thread's loop only) ---- */
 typedef void signal_fn(void *arg, int signal);

@@ -7,6 +7,7 @@
  * Threads: work() a pool thread, the rest the loop's own. */
 #include "loop/loop_priv.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct work_call {
@@ -16,6 +17,8 @@ struct work_call {
     void (*done)(void *arg);
     void *arg;
 };
+
+static _Atomic uint64_t pending; /* as libuv's pool, one for the process */
 
 static void on_work(uv_work_t *request)
 {
@@ -31,6 +34,7 @@ static void on_done(uv_work_t *request, int status)
     void *arg = call->arg;
 
     (void)status; /* only uv_cancel() gives another than 0 */
+    atomic_fetch_sub_explicit(&pending, 1, memory_order_relaxed);
     turn_begin(call->loop);
     free(call);
     done(arg);
@@ -48,5 +52,11 @@ bool loop_work(struct loop *loop, void (*work)(void *arg), void (*done)(void *ar
         free(call);
         return false;
     }
+    atomic_fetch_add_explicit(&pending, 1, memory_order_relaxed);
     return true;
+}
+
+uint64_t loop_work_pending(void)
+{
+    return atomic_load_explicit(&pending, memory_order_relaxed);
 }

@@ -65,6 +65,7 @@ enum metric_id {
     M_STORE_QUEUE,          /* backpressure_store_queue_size gauge */
     M_LOOP_LAG,             /* backpressure_event_loop_lag_seconds{worker} gauge */
     M_LOOP_UTILIZATION,     /* backpressure_loop_utilization{worker} gauge */
+    M_TASKS_PENDING,        /* backpressure_tasks_pending{type} gauge */
     M_MIRROR_REQUESTS,      /* mirror_requests_total{route,outcome} */
     M_SLOW_REQUESTS,        /* slow_requests_total{route} */
     M_TIMEOUTS,             /* timeouts_total{kind} */
@@ -77,6 +78,7 @@ enum metric_id {
     M_LOG_DROPPED,          /* log_dropped_total */
     M_MEMORY_RSS,           /* memory_rss_bytes gauge */
     M_MEMORY_VMS,           /* memory_vms_bytes gauge */
+    M_MEMORY_LIMIT,         /* memory_limit_bytes gauge */
     M_MEMORY_GROWTH,        /* memory_growth_rate_bytes_per_second gauge */
     M_OPEN_FDS,             /* open_fds gauge */
     M_DRAINING,             /* draining gauge */

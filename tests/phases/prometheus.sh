@@ -45,6 +45,14 @@ check_alerts() { # FILE
         fi
     done < <(sed -nE 's/^ *- alert: (.*)$/\1/p' "$1")
 }
+# SEVERITY RECEIVERS: who is told of it
+check_route() { # FILE
+    local severity want got
+    while read -r severity want; do
+        got=$(amtool config routes test --config.file="$1" severity="$severity" 2>/dev/null)
+        if [ "$got" = "$want" ]; then pass; else fail 1 "$1: $severity goes to '$got', should go to '$want'"; fi
+    done <<<$'critical webhook,pager\nwarning webhook,chat\nnone webhook'
+}
 while read -r file; do
     if grep -q '^tests:' "$file"; then
         check_cases "$file"
@@ -55,6 +63,7 @@ while read -r file; do
         check "$file" promtool check config
     elif grep -q '^receivers:' "$file"; then
         check "$file" amtool check-config
+        check_route "$file"
     fi
 done < <(find prometheus -name '*.yml' -o -name '*.yaml' 2>/dev/null | sort)
 echo "count $passed $failed"

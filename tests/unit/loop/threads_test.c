@@ -159,7 +159,9 @@ static void work_runs_elsewhere_and_is_done_here(void **state)
         jobs[i] = (struct job){.loop = loop, .input = i, .left = &left};
         assert_true(loop_work(loop, work, done, &jobs[i]));
     }
+    assert_int_equal(loop_work_pending(), COUNT_OF(jobs));
     run_loop(loop);
+    assert_int_equal(loop_work_pending(), 0);
     for (int i = 0; i < (int)COUNT_OF(jobs); i++)
         assert_int_equal(jobs[i].output, i * 2);
     loop_free(&loop);
