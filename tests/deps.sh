@@ -12,7 +12,8 @@ packages_of() {
     check) echo clang clang-format=clang-format clang-tidy=clang-tidy cppcheck universal-ctags libcmocka-dev \
         nodejs=node npm=npm ;;
     test)  echo clang libclang-rt-dev libcmocka-dev varnish=varnishtest ca-certificates curl jq nodejs=node \
-        npm=npm openssl python3 prometheus=promtool prometheus-alertmanager=amtool wrk=wrk redis-server=redis-server ;;
+        npm=npm openssl python3 prometheus=promtool prometheus-alertmanager=amtool wrk=wrk redis-server=redis-server \
+        prometheus-redis-exporter=prometheus-redis-exporter ;;
     run)   echo ca-certificates curl ;;
     chroot) echo mmdebstrap=mmdebstrap iproute2=ip debian-archive-keyring ;;
     bench) echo libcmocka-dev wrk=wrk nginx-light=nginx haproxy=haproxy varnish=varnishd ;;
@@ -57,7 +58,7 @@ fi
 "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 for package in "${missing[@]}"; do
-    case $package in prometheus | prometheus-alertmanager | varnish | nginx-light | haproxy | redis-server)
+    case $package in prometheus | prometheus-alertmanager | prometheus-redis-exporter | varnish | nginx-light | haproxy | redis-server)
         ! command -v systemctl >/dev/null ||
             "${sudo[@]}" systemctl disable -q "${package%-light}" 2>/dev/null || true ;;
     esac
