@@ -26,6 +26,7 @@ static void walk(const struct redis_reply *reply)
         walk(redis_item(reply, i));
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct reader *reader = reader_new(4096);
