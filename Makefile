@@ -67,6 +67,14 @@ $(BUILD)/unit/$(1)/%: $(BUILD)/obj/tests/unit/$(1)/%.o $(call lower,$(1))
 endef
 $(foreach r,$(ROOMS),$(eval $(call ROOM_RULE,$(r))))
 
+# the operators' page, as C: gateway/admin/page/
+$(BUILD)/obj/page_text.c: $(wildcard gateway/admin/page/*)
+	@mkdir -p $(@D)
+	sh gateway/admin/page/embed.sh gateway/admin/page >$@.new && mv $@.new $@
+$(BUILD)/obj/page_text.o: $(BUILD)/obj/page_text.c gateway/admin/admin_priv.h
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+$(BUILD)/admin.a: $(BUILD)/obj/page_text.o
+
 # a fuzzer (clang, see tests/phases/fuzz.sh) links with the room that it includes first, and those below
 fuzz_room = $(firstword $(filter-out base,$(shell sed -nE 's/^\#include "([a-z]+)\/.*/\1/p' $(1))) base)
 define FUZZ_RULE

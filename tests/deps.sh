@@ -13,7 +13,7 @@ packages_of() {
         nodejs=node npm=npm ;;
     test)  echo clang libclang-rt-dev libcmocka-dev varnish=varnishtest ca-certificates curl jq nodejs=node \
         npm=npm openssl python3 prometheus=promtool prometheus-alertmanager=amtool wrk=wrk redis-server=redis-server \
-        prometheus-redis-exporter=prometheus-redis-exporter ;;
+        prometheus-redis-exporter=prometheus-redis-exporter chromium=chromium ;;
     run)   echo ca-certificates curl ;;
     chroot) echo mmdebstrap=mmdebstrap iproute2=ip debian-archive-keyring ;;
     bench) echo libcmocka-dev wrk=wrk nginx-light=nginx haproxy=haproxy varnish=varnishd ;;

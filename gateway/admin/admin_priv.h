@@ -164,6 +164,10 @@ void warm_configured(struct admin *admin, const struct config *config);
 bool warm_holds_ready(const struct admin *admin); /* cache.warm.before_ready */
 void warm_end(struct admin *admin);
 
+/* ---- page/, made into C by page/embed.sh: the document in order ---- */
+extern const unsigned char page_head[], page_style[], page_body[], page_script[], page_tail[];
+extern const size_t page_head_len, page_style_len, page_body_len, page_script_len, page_tail_len;
+
 /* ---- metrics.c ---- */
 metrics_fn metrics_collect;
 
@@ -176,5 +180,6 @@ endpoint_fn get_rate_limit_status, get_rate_limit_top, delete_rate_limit_client,
 endpoint_fn get_events, get_cache_warm, post_cache_warm;
 endpoint_fn post_tokens_revoke;
 endpoint_fn get_upstreams, put_upstream_target, get_explain, get_config, post_config_reload;
+endpoint_fn get_dashboard;
 
 #endif

@@ -175,7 +175,7 @@ bool auth_check(struct call *call)
         answer_refusal(call, 404, "No route matches this host and path.");
         return false;
     }
-    if (is_open(call) && !call->question->is_public)
+    if (is_open(call)) /* of those a public listener has the page alone */
         return true;
     return token.len > 0 ? check_token(call) : check_browser(call);
 }

@@ -37,6 +37,7 @@ static const struct endpoint endpoints[] = {
     {"PUT",    "/system/upstreams/{name}/targets/{n}", put_upstream_target, ACCESS_TOKEN,   "upstream_target",   "", "state"},
     {"GET",    "/system/config",                  get_config,               ACCESS_TOKEN,   "config",            ""},
     {"POST",   "/system/config/reload",           post_config_reload,       ACCESS_TOKEN,   "config_reload",     ""},
+    {"GET",    "/system/dashboard",               get_dashboard,            ACCESS_OPEN,    "dashboard",         NULL},
 };
 /* clang-format on */
 #pragma GCC diagnostic pop

@@ -221,6 +221,7 @@ struct request_system {
     int status;
     struct str content_type, answer; /* in the arena, or static */
     struct str allow;                /* for 405 */
+    struct str content_policy;       /* a page's Content-Security-Policy; ptr NULL: no page */
     struct buf text;                 /* a place for long answers: freed with the request */
     struct post post;                /* for the way there and back */
     void *way_back;                  /* whoever carries it may keep something here */

@@ -139,6 +139,16 @@ static enum step answer_stream(struct request *r)
     return reply_reader(r);
 }
 
+/* What a page may load and who may frame it; what it is and where it came from is not guessed or
+ * told. */
+static bool guard_page(struct request *r)
+{
+    return http_fields_add(&r->out, STR("Content-Security-Policy"), r->system.content_policy) &&
+           http_fields_add(&r->out, STR("X-Content-Type-Options"), STR("nosniff")) &&
+           http_fields_add(&r->out, STR("Referrer-Policy"), STR("no-referrer")) &&
+           http_fields_add(&r->out, STR("Cross-Origin-Opener-Policy"), STR("same-origin"));
+}
+
 static enum step answer_question(struct request *r)
 {
     struct request_system *q = &r->system;
@@ -155,6 +165,8 @@ static enum step answer_question(struct request *r)
         return reply_out_of_memory(r);
     if (q->status == 401 &&
         !reply_field(r, HTTP_WWW_AUTHENTICATE, STR("Bearer realm=\"gateway admin\"")))
+        return reply_out_of_memory(r);
+    if (q->content_policy.ptr != NULL && !guard_page(r))
         return reply_out_of_memory(r);
     return http_fields_set(&r->out, HTTP_CACHE_CONTROL, STR("no-store")) ? STEP_ANSWER
                                                                          : reply_out_of_memory(r);
