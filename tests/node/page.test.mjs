@@ -329,7 +329,10 @@ test("it fits a phone, in light and dark", { skip, timeout: 120000 }, async () =
     assert.ok(width[0] <= width[1], `${name}: ${width[0]} wide on ${width[1]}`);
     if (process.env.SHOTS) {
       await sleep(name === "light" ? 16000 : 8000);
-      await other.screenshot({ path: join(process.env.SHOTS, `${name}.png`), fullPage: true });
+      for (const part of ["traffic", "limits", "upstreams", "cache", "events", "explain"]) {
+        await other.evaluate((id) => document.getElementById(id).scrollIntoView({ behavior: "instant" }), part);
+        await other.screenshot({ path: join(process.env.SHOTS, `${name}-${part}.png`) });
+      }
     }
     await other.context().close();
   }

@@ -1,6 +1,6 @@
 // cache.js - what the cache holds: found, looked at, purged. A purge is always shown dry first.
 import { call } from "./api.js";
-import { act, ask, byId, bytes, count, facts, h, percent, say, seconds, setText, table } from "./dom.js";
+import { act, ask, byId, bytes, count, facts, h, percent, say, setText, span, table } from "./dom.js";
 
 export async function updateCache() {
   const stats = await call("GET", "/system/cache/stats");
@@ -43,8 +43,8 @@ async function inspect(button, item) {
 function rowOf(item) {
   const look = h("button", { type: "button", "aria-label": `Inspect ${item.key}`, onclick: () => inspect(look, item) }, "Inspect");
   const drop = h("button", { type: "button", "aria-label": `Purge ${urlOf(item)}`, onclick: () => act(drop, () => purge("url", urlOf(item), false)) }, "Purge");
-  const fresh = item.ttl > 0 ? seconds(item.ttl) : "stale";
-  return [h("code", {}, item.key), item.route, item.status, seconds(item.age), fresh, bytes(item.size), count(item.hits), item.tags.join(", "), h("span", {}, look, drop)];
+  const fresh = item.ttl > 0 ? span(item.ttl) : "stale";
+  return [h("code", {}, item.key), item.route, item.status, span(item.age), fresh, bytes(item.size), count(item.hits), item.tags.join(", "), h("span", {}, look, drop)];
 }
 
 async function search(cursor, shown = []) {

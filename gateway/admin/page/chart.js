@@ -47,6 +47,11 @@ export class Chart {
     this.draw();
   }
 
+  /** How many moments the width holds: a young chart is not squeezed into its corner. */
+  wide() {
+    return Math.min(this.points, Math.max(this.rows.length, 31));
+  }
+
   key(event) {
     const last = this.rows.length - 1;
     const from = this.at < 0 ? last : this.at;
@@ -58,8 +63,8 @@ export class Chart {
 
   point(event) {
     const box = this.drawing.getBoundingClientRect();
-    const first = this.points - this.rows.length;
-    const index = Math.round(((event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT)) * (this.points - 1)) - first;
+    const first = this.wide() - this.rows.length;
+    const index = Math.round(((event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT)) * (this.wide() - 1)) - first;
     this.moveTo(index >= 0 && index < this.rows.length ? index : -1);
   }
 
@@ -99,7 +104,7 @@ export class Chart {
     if (width === 0) return;
     const top = this.top();
     const step = this.most ? this.most / 4 : niceStep(top / 4);
-    const x = (index) => LEFT + ((width - LEFT - RIGHT) * (index + this.points - this.rows.length)) / (this.points - 1);
+    const x = (index) => LEFT + ((width - LEFT - RIGHT) * (index + this.wide() - this.rows.length)) / (this.wide() - 1);
     const y = (value) => TOP + (height - TOP - BOTTOM) * (1 - Math.min(value, top) / top);
     const grid = svg("g", { class: "grid" });
     const axis = svg("g", { class: "axis" });
@@ -119,8 +124,8 @@ export class Chart {
     const last = this.rows.length - 1;
     for (const minutes of [0, 1, 2, 3, 4]) {
       const index = last - minutes * 30;
-      if (index + this.points - this.rows.length < 0) continue;
-      axis.append(svg("text", { x: x(index), y: height - 4, "text-anchor": minutes === 0 ? "end" : "middle" }, minutes === 0 ? "now" : `−${minutes} min`));
+      if (index + this.wide() - this.rows.length < 0) continue;
+      axis.append(svg("text", { x: x(index), y: height - 4, "text-anchor": minutes === 0 ? "end" : x(index) < LEFT + 20 ? "start" : "middle" }, minutes === 0 ? "now" : `−${minutes} min`));
     }
   }
 

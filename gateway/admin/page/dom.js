@@ -45,15 +45,20 @@ export function seconds(value) {
   return `${value.toLocaleString("en", { maximumFractionDigits: 2 })} s`;
 }
 
+/** Whole seconds, as a person says them. */
+export function span(value) {
+  if (value < 120) return `${value} s`;
+  if (value < 7200) return `${Math.round(value / 60)} min`;
+  return value < 172800 ? `${Math.round(value / 3600)} h` : `${Math.round(value / 86400)} days`;
+}
+
 export const percent = (value) => (Number.isFinite(value) ? `${(value * 100).toFixed(1)} %` : "–");
 
 export const clock = (epoch) => new Date(epoch * 1000).toLocaleTimeString("en", { hour12: false });
 
 /** "in 3 s", "in 12 min" for a moment in epoch seconds. */
 export function until(epoch) {
-  const left = Math.max(0, Math.round(epoch - Date.now() / 1000));
-  if (left < 120) return `in ${left} s`;
-  return left < 7200 ? `in ${Math.round(left / 60)} min` : `in ${Math.round(left / 3600)} h`;
+  return `in ${span(Math.max(0, Math.round(epoch - Date.now() / 1000)))}`;
 }
 
 // ---- tables and facts ----

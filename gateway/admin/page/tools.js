@@ -1,12 +1,12 @@
 // tools.js - why a request got what it got, and the configuration: what is in force, and a new one.
 import { call, getText } from "./api.js";
-import { act, ask, byId, facts, h, say, seconds, table } from "./dom.js";
+import { act, ask, byId, facts, h, say, span, table } from "./dom.js";
 
 // ---- explain ----
 
 function windowsOf(limit) {
   const columns = [{ name: "Window" }, { name: "Limit", class: "number" }, { name: "Before", class: "number" }, { name: "After", class: "number" }, { name: "Reset", class: "nowrap" }, { name: "Refuses" }];
-  const rows = limit.windows.map((window) => [window.name, window.limit, window.before, window.after, seconds(window.reset_s), window.refuses ? "yes" : "no"]);
+  const rows = limit.windows.map((window) => [window.name, window.limit, window.before, window.after, span(window.reset_s), window.refuses ? "yes" : "no"]);
   return table("Windows before and after", columns, rows);
 }
 
