@@ -40,6 +40,7 @@ export function bytes(value) {
 
 export function seconds(value) {
   if (!Number.isFinite(value)) return "–";
+  if (value === 0) return "0 s";
   if (value < 0.001) return `${Math.round(value * 1e6)} µs`;
   if (value < 1) return `${(value * 1000).toLocaleString("en", { maximumFractionDigits: value < 0.1 ? 1 : 0 })} ms`;
   return `${value.toLocaleString("en", { maximumFractionDigits: 2 })} s`;
