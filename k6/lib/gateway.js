@@ -43,7 +43,7 @@ export function params(key = "") {
 }
 
 /** @returns {{ headers: Record<string, string> }} */
-function adminParams() {
+export function adminParams() {
   return { headers: adminToken === "" ? {} : { Authorization: `Bearer ${adminToken}` } };
 }
 
@@ -61,6 +61,12 @@ export function forget(client) {
 export function clearCache() {
   const answer = http.del(`${adminUrl}/system/cache/clear`, null, adminParams());
   if (answer.status !== 200) fail(`the cache was not cleared: ${answer.status} ${answer.body}`);
+}
+
+/** Drops one URL's answers. @param {string} path */
+export function invalidate(path) {
+  const answer = http.post(`${adminUrl}/system/cache/invalidate?url=${encodeURIComponent(path)}`, null, adminParams());
+  if (answer.status !== 200) fail(`${path} was not dropped: ${answer.status} ${answer.body}`);
 }
 
 /**

@@ -4,7 +4,7 @@
 // are the ones that k6 runs, but for the module that they import.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { folder, root, startGatewayFile, startOrigin, stopAll } from "./programs.mjs";
@@ -35,14 +35,16 @@ before(async () => {
   home = folder();
   mkdirSync(join(home, "lib"));
   const standIn = join(root, "tests/node/k6_stand_in.mjs");
-  for (const script of ["smoke.js", "limits.js", "lib/gateway.js"]) {
+  const scripts = ["", "lib/"].flatMap((at) => readdirSync(join(root, "k6", at)).filter((name) => name.endsWith(".js")).map((name) => at + name));
+  for (const script of scripts) {
     const text = readFileSync(join(root, "k6", script), "utf8");
-    writeFileSync(join(home, script), text.replaceAll(/ from "k6(\/http)?"/g, ` from "${standIn}"`));
+    writeFileSync(join(home, script), text.replaceAll(/ from "k6(\/http|\/metrics)?"/g, ` from "${standIn}"`));
   }
   writeFileSync(join(home, "package.json"), '{"type": "module"}');
   writeFileSync(join(home, "gateway.json"), sampleConfiguration(await startOrigin()));
   const gateway = await startGatewayFile(join(home, "gateway.json"));
-  globalThis.__ENV = { GATEWAY_URL: gateway.url, ADMIN_URL: gateway.admin };
+  globalThis.__ENV = { GATEWAY_URL: gateway.url, ADMIN_URL: gateway.admin, MINUTES: "0.03" };
+  Object.assign(globalThis, { __VU: 1, __ITER: 0 });
   for (const [tier, key] of Object.entries(keys)) globalThis.__ENV[`KEY_${tier.toUpperCase()}`] = key;
   stand = await import(standIn);
 });
@@ -61,14 +63,80 @@ test("smoke.js", async () => {
   verdict(18);
 });
 
-test("limits.js: the headers and the burst of every tier", async () => {
-  const limits = await load("limits.js");
-  limits.everyTier();
+test("tiers.js: the headers and the burst of every tier", async () => {
+  const tiers = await load("tiers.js");
+  tiers.everyTier();
   verdict(4 * 9);
 });
 
-test("limits.js: the minute of the free tier", async () => {
-  const limits = await load("limits.js");
-  limits.freeMinute();
+test("tiers.js: the minute of the free tier", async () => {
+  const tiers = await load("tiers.js");
+  tiers.freeMinute();
   verdict(14);
+});
+
+// The rest brings load; here one user walks through what each scenario does, and thresholds of
+// speed are left to k6. They lift the caller to another tier, so they come last.
+
+/** k6's part: iterations of a scenario's function, each with a number. */
+function iterate(fn, times) {
+  for (let i = 0; i < times; i++, globalThis.__ITER++) fn();
+}
+
+test("cache.js: the five patterns", async () => {
+  const cache = await load("cache.js");
+  assert.deepEqual(Object.keys(cache.options.scenarios), ["normal", "stampede", "eviction", "burst", "miss"]);
+  cache.setup();
+  iterate(cache.normal, 200);
+  const hits = stand.metrics.get("normal_hits");
+  assert.ok(hits.filter(Boolean).length > 0.6 * hits.length, `${hits.filter(Boolean).length} hits`);
+  iterate(cache.stampede, 3);
+  iterate(cache.eviction, 5);
+  iterate(cache.burst, 20);
+  iterate(cache.miss, 20);
+  verdict(200 + 3 * 2 + 5 * 2 + 20 + 20);
+});
+
+test("mixed.js: a bank's day, and what it promises", async () => {
+  const mixed = await load("mixed.js");
+  mixed.setup();
+  iterate(mixed.default, 200);
+  mixed.promise();
+  verdict(200);
+  assert.match(mixed.handleSummary(stand.summary()).stdout, /p50, ms +p95, ms +p99, ms\nbalances +\d+\.\d\d +\d+\.\d\d +\d+\.\d\d\n/);
+});
+
+test("spike.js", async () => {
+  const spike = await load("spike.js");
+  spike.setup();
+  iterate(spike.before, 5);
+  iterate(spike.spike, 50);
+  iterate(spike.after, 5);
+  verdict(120);
+  assert.match(spike.handleSummary(stand.summary()).stdout, /^900 a second +\d/m);
+});
+
+test("compare.js: the table", async () => {
+  const compare = await load("compare.js");
+  compare.setup();
+  iterate(compare.withoutCache, 50);
+  iterate(compare.withCache, 50);
+  verdict(200);
+  assert.match(compare.handleSummary(stand.summary()).stdout, /^with the cache +\d+\.\d\d +\d+\.\d\d +\d+\.\d\d\nwithout +\d/m);
+});
+
+test("soak.js: two seconds of it", async () => {
+  const soak = await load("soak.js");
+  soak.setup();
+  iterate(soak.default, 50);
+  soak.watch();
+  verdict(53);
+});
+
+test("every script has thresholds, and a row in the README with its command", () => {
+  const readme = readFileSync(join(root, "k6/README.md"), "utf8");
+  for (const script of readdirSync(join(root, "k6")).filter((name) => name.endsWith(".js"))) {
+    assert.match(readFileSync(join(root, "k6", script), "utf8"), /^  thresholds: \{|thresholds: \{ checks/m, script);
+    assert.match(readme, new RegExp(`^\\| \`${script}\` .*\`k6 run .*k6/${script}\` \\|$`, "m"), script);
+  }
 });

@@ -11,11 +11,13 @@ const { port1: ours, port2: theirs } = new MessageChannel();
 
 async function asker({ port, flag }) {
   const one = async ([method, url, body, params = {}]) => {
+    const began = performance.now();
     const answer = await fetch(url, { method, body: body ?? undefined, headers: params.headers });
-    return { status: answer.status, headers: Object.fromEntries(answer.headers), body: await answer.text() };
+    const text = await answer.text();
+    return { status: answer.status, headers: Object.fromEntries(answer.headers), body: text, timings: { duration: performance.now() - began } };
   };
   port.on("message", async (requests) => {
-    const lost = (error) => ({ status: 0, headers: {}, body: String(error) });
+    const lost = (error) => ({ status: 0, headers: {}, body: String(error), timings: { duration: 0 } });
     const answers = await Promise.all(requests.map((request) => one(request).catch(lost)));
     port.postMessage(answers);
     Atomics.store(flag, 0, 1);
@@ -49,6 +51,28 @@ export function check(value, wanted) {
   const results = Object.entries(wanted).map(([name, fn]) => ({ name, ok: fn(value) === true }));
   checks.push(...results);
   return results.every((result) => result.ok);
+}
+
+/** What was added to each metric, by name. */
+export const metrics = new Map();
+class Metric {
+  constructor(name) {
+    metrics.set(name, (this.added = []));
+  }
+  add(value) {
+    this.added.push(Number(value));
+  }
+}
+export { Metric as Counter, Metric as Rate, Metric as Trend };
+
+/** What k6 hands to handleSummary, of the trends alone. */
+export function summary() {
+  const at = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
+  const rows = [...metrics].map(([name, added]) => {
+    const sorted = [...added].sort((a, b) => a - b);
+    return [name, { values: { "p(50)": at(sorted, 0.5), "p(95)": at(sorted, 0.95), "p(99)": at(sorted, 0.99) } }];
+  });
+  return { metrics: Object.fromEntries(rows) };
 }
 export function sleep(seconds) {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, seconds * 1000);

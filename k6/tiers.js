@@ -1,4 +1,4 @@
-// limits.js - do callers get exactly what config/gateway.json promises their tier?
+// tiers.js - do callers get exactly what config/gateway.json promises their tier?
 //
 // For each tier, from forgotten counters: the headers of the first answer; then a burst, in which
 // as many pass as the bucket holds and has gained meanwhile, and what a 429 says; for the free
