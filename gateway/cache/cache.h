@@ -41,6 +41,7 @@ struct cache_key_parts {
     struct str path;                   /* the client's normalised path */
     struct str user;                   /* empty: shared */
     struct str split;                  /* the upstream of a route that has several, or empty */
+    struct str body;                   /* method, and what of the body makes the key, or empty */
     const struct route_config *route;  /* key rules */
     const struct http_fields *request; /* for key headers */
 };

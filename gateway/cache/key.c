@@ -202,6 +202,8 @@ static void put_host(char *to, struct str host)
         to[i] = ascii_lower(host.ptr[i]);
 }
 
+static const struct str body_name = {"=", 1}; /* no header's: it is no token */
+
 bool cache_key_build(const struct cache *cache, const struct cache_key_parts *parts,
                      struct arena *arena, struct cache_key *key)
 {
@@ -220,6 +222,8 @@ bool cache_key_build(const struct cache *cache, const struct cache_key_parts *pa
     target_bytes = target.path.len + (query.ptr != NULL ? 1 + query.len : 0);
     if (parts->split.len > 0)
         header_bytes += 9 + parts->split.len;
+    if (parts->body.len > 0)
+        header_bytes += 9 + body_name.len + parts->body.len;
     text =
         arena_take(arena, PREFIX_BYTES + host.len + target_bytes + parts->user.len + header_bytes);
     if (text == NULL)
@@ -247,6 +251,8 @@ bool cache_key_build(const struct cache *cache, const struct cache_key_parts *pa
         at = put_headers(at, parts->route->cache.key_headers.at, values, value_count);
     if (parts->split.len > 0) /* as a header without a name */
         at = put_headers(at, &(struct str){"", 0}, &parts->split, 1);
+    if (parts->body.len > 0)
+        at = put_headers(at, &body_name, &parts->body, 1);
     key->text = str_at(text, (size_t)(at - text));
     key->hash = hash_sip128(&cache->seed, key->text);
     key->path = arena_copy(arena, parts->path);

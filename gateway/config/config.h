@@ -276,6 +276,8 @@ struct service_config {
     uint16_t port;
     bool is_https;
 };
+/* What of a body stands in the key. */
+enum key_body { KEY_BODY_NONE, KEY_BODY_SHA256 };
 struct route_config {
     struct str name;
     uint32_t index; /* in config->routes */
@@ -313,7 +315,11 @@ struct route_config {
         bool soft_invalidation;
         enum key_query query;
         struct str_list query_names, query_ignore, key_headers; /* query_ignore are globs */
-        struct str_list bypass_headers, bypass_cookies;         /* requests with these go past it */
+        struct str_list methods;                                /* whose answers are kept */
+        bool gets, posts;                                       /* the same: GET and HEAD; POST */
+        enum key_body body;                             /* what of a POST's body makes an entry */
+        uint64_t key_body_bytes;                        /* a longer body goes past the cache */
+        struct str_list bypass_headers, bypass_cookies; /* requests with these go past it */
     } cache;
     struct str_list invalidates; /* path globs */
     bool revokes_token;          /* a successful answer here ends the caller's token */

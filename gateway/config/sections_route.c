@@ -95,7 +95,19 @@ static const struct field limit_fields[] = {
 };
 static const struct section limit_section = {SECTION(limit_fields, 0)};
 
+static bool is_cached_method(struct str text)
+{
+    return str_eq(text, STR("GET")) || str_eq(text, STR("HEAD")) || str_eq(text, STR("POST"));
+}
+
+static const struct text_rule cached_method_rule = {"\"GET\", \"HEAD\" or \"POST\"",
+                                                    is_cached_method};
+static const struct words body_keys = {{"none", "sha256"}};
 static const struct field key_fields[] = {
+    FIELD_WITH(body_keys, "body", kind_choice, R, cache.body, "none", 0, 0,
+               "of POST: sha256 makes an entry of each body, with its Content-Type"),
+    FIELD("max_body_bytes", kind_size, R, cache.key_body_bytes, "10MiB", 1, MIB(64),
+          "of a body that is collected for its key; a longer one goes past the cache"),
     FIELD("query", kind_query, R, cache.query, "all", 0, 0,
           "what of the query makes an entry: all, sorted, none or a list of names"),
     FIELD("ignore", kind_texts, R, cache.query_ignore, "", 0, 0,
@@ -113,6 +125,8 @@ static const struct field bypass_fields[] = {
 static const struct section bypass_section = {SECTION(bypass_fields, 0)};
 
 static const struct field route_cache_fields[] = {
+    FIELD_WITH(cached_method_rule, "methods", kind_texts, R, cache.methods, "GET,HEAD", 0, 0,
+               "whose answers are kept; GET stands for HEAD too; POST needs key.body"),
     FIELD("ttl", kind_duration, R, cache.ttl_ms, NULL, 0, DAYS(365),
           "lifetime of answers that name none; absent: cache.default_ttl"),
     FIELD("ttl_override", kind_bool, R, cache.ttl_override, "false", 0, 0,
@@ -133,11 +147,41 @@ static const struct field route_cache_fields[] = {
                  "a request that has one of these goes past the cache, and its answer too"),
 };
 
+static bool keys_body(const struct route_config *route)
+{
+    return route->cache.body != KEY_BODY_NONE;
+}
+
+/* An answer to a POST is kept by its body, or not at all; and the body is collected after the
+ * limits, so its hits cannot be free. */
+static void check_methods(struct reader *reader, const struct node *node,
+                          struct route_config *route)
+{
+    const struct str_list *methods = &route->cache.methods;
+
+    for (uint32_t i = 0; i < methods->count; i++) {
+        bool is_post = str_eq(methods->at[i], STR("POST"));
+
+        route->cache.posts |= is_post;
+        route->cache.gets |= !is_post;
+    }
+    if (route->cache.posts && !keys_body(route))
+        reader_fault_in(reader, node, "methods",
+                        "has POST without a key made from the body, expected key.body");
+    if (!route->cache.posts && keys_body(route))
+        reader_fault_in(reader, node, "key",
+                        "is made from the body, expected POST in the cache's methods");
+    if (route->cache.posts && !route->cache.count_hits)
+        reader_fault_in(reader, node, "count_hits",
+                        "is false beside POST, whose body is read after the limits, expected true");
+}
+
 static void route_cache_finish(struct reader *reader, const struct node *node, void *base)
 {
     struct route_config *route = base;
 
     route->cache.is_on = true;
+    check_methods(reader, node, route);
     if (route->cache.ttl_override && node_child(node, STR("ttl")) == NULL)
         reader_fault_in(reader, node, "ttl_override", "is true without a ttl, expected both");
 }

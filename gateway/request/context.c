@@ -287,6 +287,7 @@ void request_release(struct request *r)
     cache_entry_release(&r->cache.entry);
     cache_entry_release(&r->cache.part);
     free(r->body.bytes);
+    collect_release(r);
     buf_free(&r->system.text);
     if (r->fetch.is_refresh)
         refresh_ended(r);

@@ -92,6 +92,7 @@ static void invalidate_groups(struct request *r, const struct cache_key *key,
     }
 }
 
+/* A POST that the operator says is a question (its answers are kept) changes nothing by itself. */
 static void invalidate(struct request *r, int status, const struct http_fields *fields)
 {
     const struct str_list *globs = &r->route->invalidates;
@@ -100,12 +101,14 @@ static void invalidate(struct request *r, int status, const struct http_fields *
     if (!r->config->cache.enabled || http_method_is_safe(r->head.method) || status < 200 ||
         status >= 400)
         return;
-    if (lookup_build_key(r, &key)) {
+    if (collect_is_for(r) && globs->count == 0)
+        return;
+    if (!collect_is_for(r) && lookup_build_key(r, &key)) {
         invalidate_url(r, key.path, key.query);
         invalidate_groups(r, &key, fields);
+        invalidate_reference(r, http_fields_get(fields, HTTP_LOCATION));
+        invalidate_reference(r, http_fields_get(fields, HTTP_CONTENT_LOCATION));
     }
-    invalidate_reference(r, http_fields_get(fields, HTTP_LOCATION));
-    invalidate_reference(r, http_fields_get(fields, HTTP_CONTENT_LOCATION));
     for (uint32_t i = 0; i < globs->count; i++)
         purge(r, PURGE_GLOB, globs->at[i], STR_NONE);
     tell_invalidated(r);
@@ -132,7 +135,8 @@ static void judge(struct request *r, int status, const struct http_fields *field
                   struct http_verdict *verdict)
 {
     struct http_cache_policy policy = lookup_policy(r, status);
-    struct str method = r->cache.is_posted ? STR("GET") : r->head.method;
+    bool as_get = r->cache.is_posted || r->cache.is_by_body;
+    struct str method = as_get ? STR("GET") : r->head.method;
 
     http_judge_answer(method, &r->head.fields, status, fields, r->fetch.sent_wall_s,
                       loop_wall_us(r->context->loop) / 1000000, &policy, r->arena, verdict);
@@ -239,7 +243,7 @@ static bool may_keep(struct request *r, int status, const struct http_fields *fi
     struct http_cache_tags tags;
 
     if (!r->cache.is_keyed || r->cache.status == CACHE_BYPASS ||
-        (!str_eq(r->head.method, STR("GET")) && !r->cache.is_posted))
+        (!str_eq(r->head.method, STR("GET")) && !r->cache.is_posted && !r->cache.is_by_body))
         return false;
     judge(r, status, fields, verdict);
     if (r->cache.is_posted && !http_lifetime_is_explicit(verdict->source))

@@ -30,7 +30,7 @@ bool fetch_post_is_for_get(struct request *r, int status, const struct http_fiel
     bool is_nobodys = r->route->cache.per_user == PER_USER_TRUE && r->who.caller.kind == CALLER_IP;
 
     if (status != 200 || !str_eq(r->head.method, STR("POST")) || !r->route->cache.is_on ||
-        !r->config->cache.enabled || is_nobodys ||
+        collect_is_for(r) || !r->config->cache.enabled || is_nobodys ||
         http_fields_count_of(fields, HTTP_CONTENT_LOCATION) != 1 ||
         !is_own_url(r, http_fields_get(fields, HTTP_CONTENT_LOCATION)))
         return false;

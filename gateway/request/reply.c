@@ -74,6 +74,7 @@ static bool add_cache_fields(struct request *r)
     }
     return http_cache_status_write(reply_draft(r), &status) &&
            reply_field(r, HTTP_X_CACHE_STATUS, shown_status(c->status)) &&
+           (c->match == NULL || http_fields_add(&r->out, STR("X-Cache-Match"), str_of(c->match))) &&
            reply_field(r, HTTP_CACHE_STATUS, reply_keep(r));
 }
 
@@ -257,7 +258,7 @@ enum step reply_entry(struct request *r, struct cache_entry *entry, enum cache_s
     int64_t age_s = cache_entry_age_s(entry, now_us);
     bool is_head = str_eq(r->head.method, STR("HEAD"));
     bool is_unmodified =
-        meta.status == 200 &&
+        meta.status == 200 && !r->cache.is_by_body &&
         http_evaluate(&r->head.fields, &stored, loop_wall_us(r->context->loop) / 1000000) ==
             HTTP_COND_NOT_MODIFIED;
 

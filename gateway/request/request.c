@@ -165,6 +165,15 @@ ptrdiff_t request_body(struct request *request, struct str bytes)
         body->received += bytes.len;
         return (ptrdiff_t)bytes.len;
     }
+    if (r->collected.phase == COLLECT_TAKES && collect_take(r, bytes)) {
+        body->received += bytes.len;
+        return (ptrdiff_t)bytes.len;
+    }
+    if (r->is_answered) { /* the walk went on without the whole body, and ended */
+        r->answer.closes = true;
+        body->discards = true;
+        return REQUEST_BODY_REFUSED;
+    }
     if (body->bytes == NULL)
         body->bytes = malloc(REQUEST_BODY_ROOM);
     if (body->bytes == NULL)
@@ -268,6 +277,7 @@ void request_finish(struct request **request, enum request_outcome outcome, uint
     coding_end(r);
     authorize_cancel(r);
     mirror_drop(&r->mirror);
+    collect_cancel(r);
     fetch_client_left(r);
     request_release(r);
 }

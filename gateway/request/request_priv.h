@@ -11,6 +11,7 @@
 #define REQUEST_SYSTEM_BODY (256 * 1024) /* of a question for the admin room: in the arena */
 #define REQUEST_REFRESHES   256          /* without a client, at a time, each worker */
 #define REQUEST_RETRIES     3            /* look-ups after a flight before fetching alone */
+#define REQUEST_COLLECTED   (64u << 20)  /* of bodies collected for their keys, each worker */
 
 /* go on | request_wake() will be called, then the same step again | skip to respond */
 enum step { STEP_NEXT, STEP_WAIT, STEP_ANSWER, STEP_LOOKUP /* go back to the look-up */ };
@@ -76,6 +77,7 @@ struct request_context {
     struct buf text;          /* one part of an answer while it is written, reused */
     struct mirror *mirrors;   /* copies of requests */
     uint32_t mirror_count;
+    size_t collected; /* bytes of bodies that make keys */
     struct cell *in_flight, *collapsed, *decision;
     uint64_t next_slow_line_us;
     struct ring *recent, *notable; /* decision records; owned by shared->records; NULL: none */
@@ -113,9 +115,11 @@ struct fetch {
 /* What is known of the cache's part. */
 struct lookup {
     enum cache_status status;
-    bool is_keyed;  /* key is built: the answer may be stored */
-    bool is_alone;  /* never collapse */
-    bool is_posted; /* a POST's answer, which a GET may have */
+    bool is_keyed;     /* key is built: the answer may be stored */
+    bool is_alone;     /* never collapse */
+    bool is_posted;    /* a POST's answer, which a GET may have */
+    bool is_by_body;   /* a POST's answer, kept for the same body */
+    const char *match; /* X-Cache-Match: what of the body was the same; NULL: nothing to say */
     bool vary_missed, collapsed, stored;
     bool validates; /* the fetch carries the entry's validators: a 304 speaks of the entry */
     struct cache_key key;
@@ -153,6 +157,25 @@ struct body_buffer {
     size_t start, len;
     uint64_t received;
     bool ended, reader_waits, writer_waits, discards;
+};
+
+/* A body that makes the key: taken whole before the look-up. collect.c */
+enum collect_phase {
+    COLLECT_NOT,
+    COLLECT_TAKES,  /* it comes in */
+    COLLECT_WORKS,  /* a thread of the pool reads it */
+    COLLECT_WHOLE,  /* it is here, and the key's part is known */
+    COLLECT_SPILLED /* too long, or too many at a time: what has come is sent first, then the rest
+                       as it comes */
+};
+struct collect_work;
+struct collected {
+    enum collect_phase phase;
+    struct buf bytes;
+    size_t sent, charged;
+    char digest[65];           /* SHA-256 of the bytes, in hex */
+    struct collect_work *work; /* has the bytes while it is under way */
+    struct str key;            /* for cache_key_parts.body; arena */
 };
 
 /* Whose windows a request is charged to: `client` (the tier, and the route's own when it is the
@@ -220,6 +243,7 @@ struct request {
     struct fill_reader *reader;
     struct coding coding;
     struct body_buffer body;
+    struct collected collected;
     struct request_system system;
     bool is_asked, takes_question_body;
     struct str upstream_target;
@@ -245,9 +269,10 @@ struct walk {
     const char *name;
     stage_fn *const *stages;
 };
-extern const struct walk walk_limit_first, walk_cache_first, walk_system, walk_warm;
+extern const struct walk walk_limit_first, walk_cache_first, walk_body_first, walk_system,
+    walk_warm;
 stage_fn stage_system, stage_route, stage_identify, stage_limit, stage_authorize, stage_answer,
-    stage_lookup, stage_fetch;
+    stage_collect, stage_lookup, stage_fetch;
 enum request_next walk_on(struct request *r);
 
 /* limit_count.c */
@@ -317,6 +342,16 @@ bool route_address_may(const struct request *r);
 
 /* stage_authorize.c */
 void authorize_cancel(struct request *r); /* fine without one */
+
+/* stage_collect.c */
+/* Is this a POST whose answer is kept by its body? */
+bool collect_is_for(const struct request *r);
+/* Takes bytes of the body; false: they belong in the ring from now on. */
+bool collect_take(struct request *r, struct str bytes);
+/* What has been collected, once more from the beginning, for the upstream. */
+size_t collect_read(struct request *r, char *to, size_t room);
+void collect_cancel(struct request *r);  /* the client has left; fine at any time */
+void collect_release(struct request *r); /* the memory */
 
 /* split.c: sets r->upstream. False: out of memory. */
 bool split_choose(struct request *r);

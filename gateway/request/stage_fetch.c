@@ -19,8 +19,10 @@ static ptrdiff_t on_read(void *arg, char *to, size_t room)
     size_t first =
         REQUEST_BODY_ROOM - body->start < taken ? REQUEST_BODY_ROOM - body->start : taken;
 
-    if (r->is_finished || body->discards)
+    if ((r->is_finished && r->collected.phase != COLLECT_WHOLE) || body->discards)
         return CLIENT_READ_ABORT;
+    if (r->collected.sent < r->collected.bytes.len)
+        return (ptrdiff_t)collect_read(r, to, room);
     if (taken == 0) {
         if (body->ended)
             return CLIENT_READ_END;
@@ -362,6 +364,7 @@ bool fetch_start(struct request *r)
         .share = share_of_limit(r),
     };
     r->body.discards = r->facts.has_body && request.body == CLIENT_BODY_NONE;
+    r->collected.sent = 0;
     r->fetch.started_us = loop_now_us(r->context->loop);
     r->fetch.sent_wall_s = loop_wall_us(r->context->loop) / 1000000;
     r->fetch.stamp = cache_stamp(r->context->shared->cache);

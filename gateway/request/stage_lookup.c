@@ -39,7 +39,8 @@ struct http_cache_policy lookup_policy(const struct request *r, int status)
         .stale_if_unreachable_s = seconds_of(cache->stale_if_unreachable_ms),
         .shared_by_operator = r->route->cache.per_user == PER_USER_FALSE,
         .per_user = r->route->cache.per_user == PER_USER_TRUE,
-        .stores_parts = http_fields_count_of(&r->head.fields, HTTP_RANGE) > 0,
+        .stores_parts =
+            !r->cache.is_by_body && http_fields_count_of(&r->head.fields, HTTP_RANGE) > 0,
         .has_authorization = has_authorization(r),
         .has_cookie = http_fields_count_of(&r->head.fields, HTTP_COOKIE) > 0,
     };
@@ -105,6 +106,7 @@ bool lookup_build_key(const struct request *r, struct cache_key *key)
         .user = per_user ? r->who.caller.name : STR_NONE,
         .split = r->route->split_count > 0 && r->upstream != NULL ? r->upstream->name : STR_NONE,
         .route = r->route,
+        .body = r->cache.is_by_body ? r->collected.key : STR_NONE,
         .request = &r->head.fields,
     };
 
@@ -197,6 +199,8 @@ static enum step unsatisfiable(struct request *r)
 
 static enum step serve(struct request *r, enum cache_status status)
 {
+    if (r->cache.is_by_body && r->cache.match == NULL)
+        r->cache.match = "exact";
     if (!r->is_limited)
         limit_look(r); /* cache first: the windows are told, not charged */
     return reply_entry(r, r->cache.entry, status);
@@ -221,8 +225,8 @@ static bool serves_meanwhile(struct request *r, enum cache_status *status)
         return lookup_serves_stale(r, rest_window_s) ||
                lookup_serves_stale(r, meta.stale_while_revalidate_s);
     }
-    if (!lookup_serves_stale(r, meta.stale_while_revalidate_s))
-        return false;
+    if (!lookup_serves_stale(r, meta.stale_while_revalidate_s) || r->cache.is_by_body)
+        return false; /* a refresh has no body */
     if (refresh_start(r) == REFRESH_BY_ANOTHER)
         *status = CACHE_UPDATING;
     return true;
@@ -230,7 +234,7 @@ static bool serves_meanwhile(struct request *r, enum cache_status *status)
 
 static bool is_due_early(const struct request *r)
 {
-    return r->route->cache.early_refresh &&
+    return r->route->cache.early_refresh && !r->cache.is_by_body &&
            cache_entry_is_due_early(r->cache.entry, loop_now_us(r->context->loop), random_u64());
 }
 
@@ -259,6 +263,13 @@ static enum step lookup(struct request *r)
     return r->cache.wants.only_if_cached ? unsatisfiable(r) : STEP_NEXT;
 }
 
+static bool is_cached_method(const struct request *r)
+{
+    if (str_eq(r->head.method, STR("GET")) || str_eq(r->head.method, STR("HEAD")))
+        return r->route->cache.gets;
+    return collect_is_for(r);
+}
+
 enum step stage_lookup(struct request *r)
 {
     bool is_get = str_eq(r->head.method, STR("GET"));
@@ -266,11 +277,12 @@ enum step stage_lookup(struct request *r)
     if (r->upstream == NULL && r->route->split_count > 0 && !split_choose(r))
         return reply_out_of_memory(r);
     if (r->asks_tunnel || !r->route->cache.is_on || !r->config->cache.enabled ||
-        (!is_get && !str_eq(r->head.method, STR("HEAD"))))
+        !is_cached_method(r))
         return STEP_NEXT;
     if (r->identity != IDENTIFY_OK)
         return STEP_NEXT; /* cache first: the limit step refuses it */
-    if (r->facts.has_body)
+    r->cache.is_by_body = r->collected.phase == COLLECT_WHOLE;
+    if (!r->cache.is_by_body && (r->facts.has_body || collect_is_for(r)))
         return bypass(r, "body");
     if (bypassed_by(r) != NULL)
         return bypass(r, bypassed_by(r));
@@ -281,7 +293,7 @@ enum step stage_lookup(struct request *r)
         r->cache.is_keyed = lookup_build_key(r, &r->cache.key);
         if (!r->cache.is_keyed)
             return reply_out_of_memory(r);
-        r->cache.is_alone = !is_get ||
+        r->cache.is_alone = (!is_get && !r->cache.is_by_body) ||
                             (has_authorization(r) && r->route->cache.per_user == PER_USER_ABSENT) ||
                             http_fields_count_of(&r->head.fields, HTTP_COOKIE) > 0 ||
                             http_fields_count_of(&r->head.fields, HTTP_RANGE) > 0 ||

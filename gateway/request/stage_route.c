@@ -61,6 +61,8 @@ enum step stage_route(struct request *r)
                              STR_NONE);
     if (r->route->cache.is_on && !r->route->cache.count_hits && !r->is_warm)
         r->walk = &walk_cache_first;
+    else if (collect_is_for(r))
+        r->walk = &walk_body_first;
     return STEP_NEXT;
 }
 

@@ -5,7 +5,9 @@
  * request is woken, and looks at what it has learned meanwhile.
  *
  * Limit first is the usual order: a hit is limited like any other request. Cache first
- * serves routes with "count_hits": false: what the cache can answer costs nothing.
+ * serves routes with "count_hits": false: what the cache can answer costs nothing. Body first
+ * serves POSTs whose body makes the key: admitted, read to a ceiling, looked up, answered in
+ * the final call.
  * Warming has no caller. The admin listener's requests know one step. Worker's thread. */
 #include "request/request_priv.h"
 
@@ -15,11 +17,15 @@ static stage_fn *const limit_first[] = {stage_system, stage_route,     stage_ide
 static stage_fn *const cache_first[] = {stage_system,    stage_route,  stage_identify,
                                         stage_authorize, stage_lookup, stage_limit,
                                         stage_answer,    stage_fetch,  NULL};
+static stage_fn *const body_first[] = {stage_system,    stage_route,  stage_identify, stage_limit,
+                                       stage_authorize, stage_answer, stage_collect,  stage_lookup,
+                                       stage_fetch,     NULL};
 static stage_fn *const nobodys[] = {stage_route, stage_answer, stage_lookup, stage_fetch, NULL};
 static stage_fn *const system_only[] = {stage_system, NULL};
 
 const struct walk walk_limit_first = {"limit first", limit_first};
 const struct walk walk_cache_first = {"cache first", cache_first};
+const struct walk walk_body_first = {"body first", body_first};
 const struct walk walk_warm = {"warm", nobodys};
 const struct walk walk_system = {"system", system_only};
 
@@ -32,11 +38,12 @@ static uint32_t step_of(const struct walk *walk, stage_fn *stage)
     return i;
 }
 
-/* May the body be taken now? Once somebody wants it: the exchange with the upstream, or the admin
- * room. */
+/* May the body be taken now? Once somebody wants it: the exchange with the upstream, the admin
+ * room, or the key. */
 static enum request_next wait_or_body(struct request *r)
 {
-    if (r->facts.has_body && !r->body.ended && (r->fetch.is_on || r->takes_question_body))
+    if (r->facts.has_body && !r->body.ended &&
+        (r->fetch.is_on || r->takes_question_body || r->collected.phase == COLLECT_TAKES))
         return REQUEST_WANTS_BODY;
     r->is_waiting = true;
     return REQUEST_WAITS;

@@ -242,6 +242,24 @@ static const struct {
      "{" UP ", \"routes\": [{\"match\": {\"path\": \"/\"}, \"upstream\": \"a\", \"cache\": "
      "{\"ttl_override\": true}}]}",
      "f:1:121: routes[0].cache.ttl_override: is true without a ttl, expected both"},
+    {"POST without its body",
+     "{" UP ", \"routes\": [{\"match\": {\"path\": \"/\"}, \"upstream\": \"a\", \"cache\": "
+     "{\"methods\": [\"POST\"]}}]}",
+     "f:1:121: routes[0].cache.methods: has POST without a key made from the body, expected "
+     "key.body"},
+    {"a body of no method",
+     "{" UP ", \"routes\": [{\"match\": {\"path\": \"/\"}, \"upstream\": \"a\", \"cache\": "
+     "{\"key\": {\"body\": \"sha256\"}}}]}",
+     "f:1:121: routes[0].cache.key: is made from the body, expected POST in the cache's methods"},
+    {"free hits of a POST",
+     "{" UP ", \"routes\": [{\"match\": {\"path\": \"/\"}, \"upstream\": \"a\", \"cache\": "
+     "{\"methods\": [\"POST\"], \"key\": {\"body\": \"sha256\"}, \"count_hits\": false}}]}",
+     "f:1:121: routes[0].cache.count_hits: is false beside POST, whose body is read after the "
+     "limits, expected true"},
+    {"a method that is never kept",
+     "{" UP ", \"routes\": [{\"match\": {\"path\": \"/\"}, \"upstream\": \"a\", \"cache\": "
+     "{\"methods\": [\"PUT\"]}}]}",
+     "f:1:134: routes[0].cache.methods[0]: is \"PUT\", expected \"GET\", \"HEAD\" or \"POST\""},
     {"all at once, in the file's order",
      "{\"log\": {\"level\": 1},\n \"server\": {\"workers\": 0},\n \"x\": 1}",
      "f:1:19: log.level: is 1, expected \"debug\", \"info\", \"warn\" or \"error\"\n"
