@@ -17,6 +17,15 @@ struct growth {
     struct deadline due;
 };
 
+/* advice.c: evictions lately, sampled with the memory. */
+enum { EVICTION_SAMPLES = 20 };
+struct evictions {
+    struct eviction_sample {
+        uint64_t at_us, count;
+    } samples[EVICTION_SAMPLES];
+    uint32_t count, next;
+};
+
 /* What was warmed lately, and who waits for it. */
 struct warm_entry {
     struct admin *admin;
@@ -47,6 +56,7 @@ struct admin {
     const struct request_rules *rules; /* of the call under way, for the collector; else NULL */
     uint64_t hard_purged, soft_purged; /* entries, by calls of this room */
     struct growth growth;
+    struct evictions evictions;
     struct streams streams;
     struct warmings warm;
 };
@@ -156,6 +166,16 @@ void growth_add(struct growth *growth, uint64_t rss_bytes);
 /* Bytes a second, by least squares over the window; 0 with fewer than four samples. */
 double growth_rate(const struct growth *growth);
 
+/* ---- cache.c ---- */
+/* What was asked of the cache; misses: with those that the upstream confirmed (revalidated). */
+struct asked {
+    uint64_t hits, misses, stale, bypass, revalidated;
+};
+struct asked asked_of(struct metrics *metrics, const struct str *route); /* route NULL: of all */
+
+/* ---- advice.c ---- */
+void advice_sample(struct admin *admin);
+
 /* ---- events.c ---- */
 void streams_end(struct admin *admin);
 
@@ -173,7 +193,7 @@ metrics_fn metrics_collect;
 
 /* ---- endpoints ---- */
 endpoint_fn get_health, get_ready, get_system_health, get_metrics;
-endpoint_fn get_cache_stats, get_cache_entries, get_cache_entry;
+endpoint_fn get_cache_stats, get_cache_entries, get_cache_entry, get_cache_advice;
 endpoint_fn delete_cache, delete_cache_user, delete_cache_endpoint, post_cache_invalidate;
 endpoint_fn get_rate_limit_status, get_rate_limit_top, delete_rate_limit_client,
     put_rate_limit_client, get_usage;

@@ -12,10 +12,6 @@ enum {
     PAGE_BYTES = 64 * 1024 * 1024,
 };
 
-struct asked {
-    uint64_t hits, misses, stale, bypass;
-};
-
 static uint64_t asked_for(struct metrics *metrics, const struct str *route, struct str status)
 {
     if (route == NULL)
@@ -23,8 +19,7 @@ static uint64_t asked_for(struct metrics *metrics, const struct str *route, stru
     return (uint64_t)metrics_sum2(metrics, M_CACHE_REQUESTS, 0, *route, 1, status);
 }
 
-/* route NULL: of all. */
-static struct asked asked_of(struct metrics *metrics, const struct str *route)
+struct asked asked_of(struct metrics *metrics, const struct str *route)
 {
     return (struct asked){
         .hits = asked_for(metrics, route, STR("hit")),
@@ -34,6 +29,7 @@ static struct asked asked_of(struct metrics *metrics, const struct str *route)
         .stale =
             asked_for(metrics, route, STR("stale")) + asked_for(metrics, route, STR("updating")),
         .bypass = asked_for(metrics, route, STR("bypass")),
+        .revalidated = asked_for(metrics, route, STR("revalidated")),
     };
 }
 

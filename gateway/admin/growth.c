@@ -39,6 +39,7 @@ static void sample(void *arg)
 
     process_memory_read(&memory);
     growth_add(&admin->growth, memory.rss_bytes);
+    advice_sample(admin);
     /* without memory for the heap the samples end, and the rate stays what it was */
     (void)!deadline_set(admin->loop, &admin->growth.due,
                         loop_now_us(admin->loop) + GROWTH_EVERY_US);

@@ -19,6 +19,7 @@ static const struct endpoint endpoints[] = {
     {"GET",    "/system/cache/stats",             get_cache_stats,          ACCESS_TOKEN,   "cache_stats",       ""},
     {"GET",    "/system/cache/entries",           get_cache_entries,        ACCESS_TOKEN,   "cache_entries",     "pattern host limit cursor"},
     {"GET",    "/system/cache/entry",             get_cache_entry,          ACCESS_TOKEN,   "cache_entry",       "url"},
+    {"GET",    "/system/cache/advice",            get_cache_advice,         ACCESS_TOKEN,   "cache_advice",      "stale"},
     {"DELETE", "/system/cache/clear",             delete_cache,             ACCESS_TOKEN,   "cache_clear",       "dry_run soft host"},
     {"DELETE", "/system/cache/user/{user_id}",    delete_cache_user,        ACCESS_TOKEN,   "cache_user",        "dry_run soft host"},
     {"DELETE", "/system/cache/endpoint",          delete_cache_endpoint,    ACCESS_TOKEN,   "cache_endpoint",    "endpoint_pattern dry_run soft host"},

@@ -102,6 +102,8 @@ struct cache_entry *cache_find(struct cache *cache, const struct cache_key *key,
 /* Takes it out of the index: the origin has said that it must not be kept. */
 void cache_drop(struct cache *cache, struct cache_entry *entry);
 void cache_entry_count_hit(struct cache_entry *entry);
+/* It was looked up: the time since the look-up before, or since it was stored. */
+uint64_t cache_entry_count_use(struct cache_entry *entry, uint64_t now_us);
 
 /* The body in a content coding, made once and shared with the entry that a 304 makes of this one.
  * *body is valid while the entry is held. */
@@ -192,6 +194,15 @@ void fill_trailers(struct fill *fill,
 /* The answer is whole: readers get the end; with an intent, and the announced length met, it
  * becomes an entry. The writer must not use `*fill` any more (cleared). True when it was stored. */
 bool fill_end(struct fill **fill);
+/* The same, and what the entry has replaced: the stored answer of the same key and variant, if
+ * there was one that no purge had made doubtful. */
+struct cache_replaced {
+    bool is_any, has_same_body;
+    uint64_t interval_us; /* since the old one, or the 304 that confirmed it, had come */
+    uint64_t body_bytes;  /* of the old one */
+    int64_t lifetime_s;
+};
+bool fill_end_over(struct fill **fill, struct cache_replaced *replaced);
 void fill_fail(struct fill **fill); /* cut: readers get an error; nothing is stored */
 uint32_t fill_readers(struct fill *fill);
 bool fill_is_storing(const struct fill *fill);
@@ -320,9 +331,11 @@ uint32_t cache_list(struct cache *cache, struct str glob, struct str host, uint6
                     uint64_t *next);
 struct cache_counts {
     uint64_t entries, memory_bytes, memory_limit_bytes, evictions, stores, invalidations, collapsed;
+    uint64_t premature; /* of the evictions: fresh, and had been a hit */
+    uint64_t used;      /* of the stores: were a hit at least once */
 };
 void cache_counts(struct cache *cache, struct cache_counts *counts);
-/* The same per route name (entries, memory, evictions, stores, invalidations); false when the name
+/* The same per route name (all but collapsed); false when the name
  * is unknown. */
 bool cache_route_counts(struct cache *cache, struct str route, struct cache_counts *counts);
 

@@ -52,7 +52,7 @@ struct block {
 struct route_stats {
     struct cache *cache;
     _Atomic(struct route_stats *) next;
-    _Atomic uint64_t entries, bytes, evictions, stores, invalidations;
+    _Atomic uint64_t entries, bytes, evictions, stores, invalidations, premature, used;
     size_t name_len;
     char name[];
 };
@@ -105,6 +105,7 @@ struct cache_entry {
     } body;
 
     atomic_uint refs, hits;
+    _Atomic uint32_t used_ms;        /* last look-up; lower half of the monotonic clock */
     _Atomic uint32_t rest_until_ms;  /* no refresh before; lower half of the monotonic clock */
     _Atomic uint8_t rest_why, fails; /* enum cache_rest; refreshes that failed in a row */
     _Atomic uint8_t frequency;       /* 0..3, for eviction */
@@ -128,7 +129,7 @@ struct cache_entry {
     uint8_t is_linked : 1, has_older : 1; /* has_older: next_key is a variant of this key */
     uint8_t queue;                        /* enum queue_kind */
 };
-_Static_assert(sizeof(struct cache_entry) == 184, "each byte is paid for by every entry");
+_Static_assert(sizeof(struct cache_entry) == 192, "each byte is paid for by every entry");
 _Static_assert(_Alignof(struct tag_link) <= 8, "tag links follow the struct");
 
 struct queue {
@@ -189,7 +190,7 @@ struct cache {
     _Atomic uint64_t seq;        /* of purges */
     _Atomic bool has_parts;      /* has there ever been one? */
     _Atomic uint64_t newest_tag; /* purged by a walk; the others are among the bans */
-    _Atomic uint64_t evictions, stores, invalidations, collapsed;
+    _Atomic uint64_t evictions, stores, invalidations, collapsed, premature, used;
     atomic_uint next_victim, makings; /* makings: of coded copies, now */
     struct bans bans;
     _Atomic uint64_t url_slots[URL_SLOTS], tag_slots[TAG_SLOTS];
@@ -348,6 +349,8 @@ void entry_share_body(struct cache_entry *entry, struct cache_entry *with); /* h
 void entry_drop_body(struct cache_entry *entry);                            /* with the entry */
 /* Where its copies in content codings hang; NULL: it has no body. */
 _Atomic(struct codings *) *entry_codings(struct cache_entry *entry);
+/* A 304 has confirmed `old`: its hits are the new one's. */
+void entry_keep_hits(struct cache_entry *entry, const struct cache_entry *old);
 size_t entry_size(const struct cache_entry *entry); /* its own block, the body and its copies */
 
 /* ---- entry.c ---- */
@@ -372,6 +375,9 @@ struct shard *shard_of(struct cache *cache, uint64_t url_hash);
  * be there. */
 bool index_insert(struct cache *cache, struct cache_entry *entry,
                   const struct cache_entry *instead_of) MUST_USE;
+/* The same; *replaced says what it took the place of. */
+bool index_replace(struct cache *cache, struct cache_entry *entry,
+                   const struct cache_entry *instead_of, struct cache_replaced *replaced) MUST_USE;
 /* Shard lock. Takes it out of everything and pushes it on *victims (its reference with it). */
 void index_unlink(struct shard *shard, struct cache_entry *entry, struct cache_entry **victims);
 /* Shard lock. A link into the chain at `place`, and out again. */

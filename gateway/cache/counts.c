@@ -97,6 +97,8 @@ void cache_counts(struct cache *cache, struct cache_counts *counts)
         .stores = count_of(&cache->stores),
         .invalidations = count_of(&cache->invalidations),
         .collapsed = count_of(&cache->collapsed),
+        .premature = count_of(&cache->premature),
+        .used = count_of(&cache->used),
     };
     for (uint32_t i = 0; i < SHARDS; i++) {
         pthread_mutex_lock(&cache->shards[i].lock);
@@ -118,5 +120,7 @@ bool cache_route_counts(struct cache *cache, struct str route, struct cache_coun
     counts->evictions = count_of(&stats->evictions);
     counts->stores = count_of(&stats->stores);
     counts->invalidations = count_of(&stats->invalidations);
+    counts->premature = count_of(&stats->premature);
+    counts->used = count_of(&stats->used);
     return true;
 }

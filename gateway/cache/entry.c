@@ -219,6 +219,7 @@ static void take_verdict(struct cache_entry *entry, const struct plan *plan)
     entry->initial_age_s = small_s(verdict->initial_age_s);
     entry->lifetime_s = small_s(verdict->lifetime_s);
     entry->stored_us = intent->response_us;
+    atomic_init(&entry->used_ms, (uint32_t)(intent->response_us / 1000));
     entry->fetch_us = intent->fetch_us < UINT32_MAX ? (uint32_t)intent->fetch_us : UINT32_MAX;
     entry->stale_while_revalidate_s = small_s(verdict->stale_while_revalidate_s);
     entry->stale_if_error_s = small_s(verdict->stale_if_error_s);
@@ -382,6 +383,29 @@ void entry_release_list(struct cache_entry *list)
     }
 }
 
+static void count_used(const struct cache_entry *entry)
+{
+    count_add(&entry->route->cache->used, 1);
+    count_add(&entry->route->used, 1);
+}
+
+uint64_t cache_entry_count_use(struct cache_entry *entry, uint64_t now_us)
+{
+    uint32_t now_ms = (uint32_t)(now_us / 1000);
+    uint32_t last_ms = atomic_exchange_explicit(&entry->used_ms, now_ms, memory_order_relaxed);
+
+    return (uint64_t)(uint32_t)(now_ms - last_ms) * 1000;
+}
+
+void entry_keep_hits(struct cache_entry *entry, const struct cache_entry *old)
+{
+    uint32_t hits = atomic_load_explicit(&old->hits, memory_order_relaxed);
+
+    atomic_store_explicit(&entry->hits, hits, memory_order_relaxed);
+    if (hits > 0)
+        count_used(entry);
+}
+
 void cache_entry_count_hit(struct cache_entry *entry)
 {
     uint8_t frequency = atomic_load_explicit(&entry->frequency, memory_order_relaxed);
@@ -390,6 +414,8 @@ void cache_entry_count_hit(struct cache_entry *entry)
     /* Two threads may lose a hit between load and store; nobody bills by this. */
     if (frequency < 3)
         atomic_store_explicit(&entry->frequency, (uint8_t)(frequency + 1), memory_order_relaxed);
+    if (hits == 0)
+        count_used(entry);
     if (hits < UINT32_MAX)
         atomic_store_explicit(&entry->hits, hits + 1, memory_order_relaxed);
 }

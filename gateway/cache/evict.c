@@ -174,6 +174,19 @@ static struct cache_entry *next_victim(struct shard *shard, uint64_t now_us)
     return entry != NULL ? entry : victim_of_small(shard, now_us);
 }
 
+static void count_eviction(struct cache *cache, const struct cache_entry *entry, uint64_t now_us)
+{
+    bool is_premature = atomic_load_explicit(&entry->hits, memory_order_relaxed) > 0 &&
+                        cache_entry_ttl_s(entry, now_us) > 0;
+
+    count_add(&cache->evictions, 1);
+    if (is_premature)
+        count_add(&cache->premature, 1);
+    count_add(&entry->route->evictions, 1);
+    if (is_premature)
+        count_add(&entry->route->premature, 1);
+}
+
 /* Evicts up to `need` bytes of one shard. False when it was empty. */
 static bool evict_from(struct cache *cache, struct shard *shard, size_t need)
 {
@@ -189,8 +202,7 @@ static bool evict_from(struct cache *cache, struct shard *shard, size_t need)
         freed += entry_size(entry);
         if (entry->queue == QUEUE_SMALL)
             ghost_add(shard, entry->hash);
-        count_add(&cache->evictions, 1);
-        count_add(&entry->route->evictions, 1);
+        count_eviction(cache, entry, now_us);
         index_unlink(shard, entry, &victims);
     }
     pthread_mutex_unlock(&shard->lock);

@@ -405,7 +405,7 @@ void fill_trailers(struct fill *fill, const struct http_fields *fields)
 /* ---- the end ---- */
 
 /* The chunks in one piece: a small body in the entry, as if its length had been announced. */
-static bool store_chain(struct fill *fill)
+static bool store_chain(struct fill *fill, struct cache_replaced *replaced)
 {
     size_t total = (size_t)fill->total;
     struct cache_entry *entry;
@@ -418,27 +418,28 @@ static bool store_chain(struct fill *fill)
             return false;
         chain_copy(fill, body->bytes);
         entry_set_block(fill->draft, body);
-        return index_insert(fill->cache, fill->draft, NULL);
+        return index_replace(fill->cache, fill->draft, NULL, replaced);
     }
     entry = entry_again(fill->draft, total);
     if (entry == NULL)
         return false;
     chain_copy(fill, entry_inside(entry));
-    is_stored = index_insert(fill->cache, entry, NULL);
+    is_stored = index_replace(fill->cache, entry, NULL, replaced);
     cache_entry_release(&entry);
     return is_stored;
 }
 
-static bool store(struct fill *fill)
+static bool store(struct fill *fill, struct cache_replaced *replaced)
 {
+    *replaced = (struct cache_replaced){.is_any = false};
     if (!fill->is_storing || fill->state != FILL_BEGUN ||
         (fill->head.has_length && fill->total != fill->head.length))
         return false;
     if (fill->mode == FILL_CHAIN && fill->total > 0)
-        return store_chain(fill);
+        return store_chain(fill, replaced);
     if (fill->block != NULL)
         entry_set_block(fill->draft, block_hold(fill->block));
-    return index_insert(fill->cache, fill->draft, NULL);
+    return index_replace(fill->cache, fill->draft, NULL, replaced);
 }
 
 /* Lock held: gives up the writer's reference. */
@@ -459,9 +460,16 @@ static void finish(struct fill **fill, enum fill_state state)
 
 bool fill_end(struct fill **fill)
 {
+    struct cache_replaced unread;
+
+    return fill_end_over(fill, &unread);
+}
+
+bool fill_end_over(struct fill **fill, struct cache_replaced *replaced)
+{
     struct fill *done = *fill;
     /* before the readers hear of the end: whoever asks again after its answer finds the entry */
-    bool is_stored = store(done);
+    bool is_stored = store(done, replaced);
     bool is_short =
         done->head.has_length && done->total < done->head.length && done->mode == FILL_BLOCK;
 

@@ -248,10 +248,38 @@ static void link_entry(struct shard *shard, struct cache_entry *entry,
 bool index_insert(struct cache *cache, struct cache_entry *entry,
                   const struct cache_entry *instead_of)
 {
+    struct cache_replaced unread;
+
+    return index_replace(cache, entry, instead_of, &unread);
+}
+
+/* No lock: the old one's references are ours still, and a body never changes. What a soft purge
+ * had made doubtful was fetched because of that, and tells nothing of how often it changes. */
+static void compare(const struct cache_entry *old, const struct cache_entry *entry,
+                    struct cache_replaced *replaced)
+{
+    struct str body;
+
+    if (old == NULL || old->status != entry->status || cache_entry_is_soft_purged(old))
+        return;
+    body = entry_body(old);
+    *replaced = (struct cache_replaced){
+        .is_any = true,
+        .has_same_body = str_eq(body, entry_body(entry)),
+        .interval_us = entry->stored_us > old->stored_us ? entry->stored_us - old->stored_us : 0,
+        .body_bytes = body.len,
+        .lifetime_s = old->lifetime_s,
+    };
+}
+
+bool index_replace(struct cache *cache, struct cache_entry *entry,
+                   const struct cache_entry *instead_of, struct cache_replaced *replaced)
+{
     struct shard *shard = shard_of_entry(entry);
-    struct cache_entry *victims = NULL;
+    struct cache_entry *victims = NULL, *same = NULL;
     bool is_stored = false;
 
+    *replaced = (struct cache_replaced){.is_any = false};
     if (ban_check(cache, entry) != BAN_CLEAR)
         return false; /* one that comes after this is met by the lookups */
     pthread_mutex_lock(&shard->lock);
@@ -259,13 +287,13 @@ bool index_insert(struct cache *cache, struct cache_entry *entry,
      * or it finds us. */
     if ((instead_of == NULL || instead_of->is_linked) && !purge_covers(cache, entry) &&
         make_room(shard, entry)) {
-        struct cache_entry *replaced = clear_place(shard, entry, &victims);
-
+        same = clear_place(shard, entry, &victims);
         cache_entry_hold(entry);
-        link_entry(shard, entry, replaced);
+        link_entry(shard, entry, same);
         is_stored = true;
     }
     pthread_mutex_unlock(&shard->lock);
+    compare(same, entry, replaced);
     entry_release_list(victims);
     if (is_stored)
         count_add(&cache->stores, 1);
@@ -383,10 +411,10 @@ struct cache_entry *cache_freshen(struct cache *cache, struct cache_entry *old,
         entry = entry_new(cache, old->status, &fields, intent, 0);
     if (entry != NULL) {
         entry_share_body(entry, old);
-        atomic_store_explicit(&entry->hits, atomic_load_explicit(&old->hits, memory_order_relaxed),
-                              memory_order_relaxed);
         if (!index_insert(cache, entry, old))
             cache_entry_release(&entry);
+        else
+            entry_keep_hits(entry, old);
     }
     arena_free(&arena);
     return entry;

@@ -80,6 +80,8 @@ struct request_context *request_context_new(struct loop *loop, struct request_sh
     context->collapsed = metrics_cell(sheet, M_CACHE_COLLAPSED);
     context->decision = metrics_cell(sheet, M_RATE_LIMIT_DECISION);
     context->memory = identify_memory_new(shared->identify, loop);
+    if (pool != NULL && shared->advise != NULL)
+        context->observer = advise_join(shared->advise);
     if (context->memory == NULL ||
         (pool != NULL && shared->records != NULL && !records_join(shared->records, context)))
         request_context_free(&context);
@@ -160,8 +162,11 @@ void request_context_use(struct request_context *context, struct request_rules *
     crules->config = config;
     crules->references = 1;
     crules->line_fields = line_fields(&config->log.fields);
-    for (uint32_t i = 0; i < config->route_count; i++)
+    for (uint32_t i = 0; i < config->route_count; i++) {
         cells_init(context, &crules->routes[i], config->routes[i].name);
+        if (context->observer != NULL && config->routes[i].cache.is_on)
+            crules->routes[i].seen = advise_cells_of(context->observer, config->routes[i].name);
+    }
     cells_init(context, &crules->routes[config->route_count], STR("none"));
     context_rules_release(&context->now);
     context->now = crules;

@@ -159,6 +159,7 @@ static bool confirm(struct request *r, const struct http_fields *fields)
                 ? cache_freshen(r->context->shared->cache, r->cache.entry, fields, &intent)
                 : NULL;
     if (fresh != NULL) {
+        fetch_saw_same(r);
         cache_entry_release(&r->cache.entry);
         r->cache.entry = fresh;
         r->cache.stored = true;

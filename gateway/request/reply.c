@@ -266,8 +266,10 @@ enum step reply_entry(struct request *r, struct cache_entry *entry, enum cache_s
     if (!coding_of_entry(r, entry))
         return reply_not_acceptable(r);
     start_over(r, is_unmodified ? 304 : meta.status);
-    if (status == CACHE_HIT)
+    if (status == CACHE_HIT) {
         cache_entry_count_hit(entry);
+        advise_saw_hit(r->cells->seen, age_s > 0 ? (uint64_t)age_s * 1000000 : 0);
+    }
     r->answer.bytes = r->coding.is_wanted ? r->coding.whole : meta.body;
     if (!add_entry_fields(r, entry, !is_unmodified) || !coding_fields(r) ||
         !reply_field(r, HTTP_AGE, reply_number(r, (uint64_t)(age_s < 0 ? 0 : age_s))) ||

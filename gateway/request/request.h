@@ -6,6 +6,7 @@
  * a request never touches the network. One worker's thread, but for what says otherwise. */
 #ifndef GATEWAY_REQUEST_H
 #define GATEWAY_REQUEST_H
+#include "advise/advise.h"
 #include "base/base.h"
 #include "cache/cache.h"
 #include "config/config.h"
@@ -32,6 +33,7 @@ struct request_shared {
     struct upstreams *upstreams;
     struct identify_shared *identify; /* NULL (in tests): no key sets, nothing is revoked */
     struct metrics *metrics;
+    struct advise *advise;           /* NULL: nothing is observed */
     struct events *events;           /* may be NULL */
     struct request_records *records; /* NULL: none are kept */
     /* A request dropped entries here: tells the other gateways. Any worker; NULL: there are none.

@@ -49,6 +49,7 @@ struct route_cells {
     struct cell *cache[CACHE_STATUSES];
     struct cell **limit_hits;   /* [caller kind * tiers + tier] */
     struct cell **limit_blocks; /* [that * LIMIT_MAX_WINDOWS + window] */
+    struct advise_cells *seen;  /* NULL: not cached, or not observed */
     struct str *policies; /* RateLimit-Policy, owned: [tier * 2 + 1 with the route's windows] */
 };
 /* A snapshot as one worker uses it; counted by its requests, on that worker's thread. */
@@ -83,6 +84,7 @@ struct request_context {
     struct ring *recent, *notable; /* decision records; owned by shared->records; NULL: none */
     struct cell *auth_ok[IDENTIFY_METHODS]; /* made at first use */
     struct identify_memory *memory;
+    struct advise_observer *observer; /* NULL: nothing is observed */
 };
 
 struct request_rules {
@@ -384,6 +386,10 @@ void fetch_drop(struct request *r, enum flight_outcome outcome);
 /* Has the client left, and is nobody reading or storing what still comes? */
 bool fetch_is_for_nobody(const struct request *r);
 struct cache_intent fetch_intent(struct request *r, const struct http_verdict *verdict);
+
+/* seen.c: what a refetch tells the advice */
+void fetch_saw_same(struct request *r); /* a 304; r's entry is still the old one */
+void fetch_saw_other(struct request *r, const struct cache_replaced *replaced);
 
 /* fetch_answer.c */
 void fetch_on_head(struct request *r, int status, const struct http_fields *fields,

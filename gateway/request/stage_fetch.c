@@ -161,6 +161,7 @@ static void count_end(struct request *r)
 static void on_done(void *arg, const struct upstream_result *result)
 {
     struct request *r = arg;
+    struct cache_replaced replaced;
     bool had_head = r->fetch.is_answered || r->fetch.fill != NULL;
 
     note_result(r, result);
@@ -172,8 +173,9 @@ static void on_done(void *arg, const struct upstream_result *result)
         if (result->kind != UPSTREAM_OK) {
             fill_fail(&r->fetch.fill);
             r->cache.stored = false;
-        } else if (fill_end(&r->fetch.fill)) {
+        } else if (fill_end_over(&r->fetch.fill, &replaced)) {
             r->cache.stored = true;
+            fetch_saw_other(r, &replaced);
             part_on_stored(r);
         }
     } else if (!had_head) {

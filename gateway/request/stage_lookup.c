@@ -160,6 +160,8 @@ static void find(struct request *r)
         c->fwd = c->vary_missed ? "vary-miss" : "uri-miss";
         return;
     }
+    if (r->cells->seen != NULL)
+        advise_saw_reuse(r->cells->seen, cache_entry_count_use(c->entry, now_us));
     c->status = CACHE_EXPIRED;
     c->fwd = cache_entry_ttl_s(c->entry, now_us) > 0 ? "request" : "stale";
 }

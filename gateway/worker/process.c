@@ -212,13 +212,14 @@ static bool make_shared(struct gateway *g, struct config *config, struct fail *w
     g->shared.identify = identify_shared_new();
     g->shared.metrics = metrics_new();
     g->shared.records = request_records_new();
+    g->shared.advise = advise_new();
     g->shared.events = events_new(EVENT_ROWS, loop_wall_us(g->loop));
     g->counts = server_counts_new();
     if (g->shared.upstreams != NULL)
         upstreams_tell(g->shared.upstreams, g->shared.events);
     if (g->shared.cache == NULL || g->shared.limiter == NULL || g->shared.upstreams == NULL ||
         g->shared.identify == NULL || g->shared.metrics == NULL || g->shared.records == NULL ||
-        g->shared.events == NULL || g->counts == NULL ||
+        g->shared.events == NULL || g->shared.advise == NULL || g->counts == NULL ||
         !upstreams_adopt(g->shared.upstreams, config))
         return fail_set(why, "out of memory");
     g->rules = request_rules_new(config, &g->shared, why);
@@ -352,6 +353,7 @@ static void finish(struct gateway *g)
     metrics_free(&g->shared.metrics);
     events_free(&g->shared.events);
     request_records_free(&g->shared.records);
+    advise_free(&g->shared.advise);
     loop_free(&g->loop);
 }
 

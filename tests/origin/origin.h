@@ -150,6 +150,7 @@ void count_reset(void);
 path_fn show_bytes, show_chunked, show_echo, show_headers, show_status_code, show_upload,
     show_canary, show_health, show_count, show_set_cookie, show_private, show_cache;
 path_fn show_slow, show_slow_body, show_events, show_analyze, show_jobs, show_job_status;
+path_fn show_changing; /* changing.c */
 path_fn show_products, show_categories, show_accounts, show_profiles, show_transactions,
     show_models, show_analytics;
 path_fn show_broken;

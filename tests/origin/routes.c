@@ -30,6 +30,7 @@ static const struct {
     {"/profiles/", show_profiles},
     {"/transactions", show_transactions},
     {"/models", show_models},
+    {"/changing/", show_changing},
     {"/analytics/summary", show_analytics},
     {"/analyze", show_analyze},
     {"/jobs", show_jobs},
