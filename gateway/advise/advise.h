@@ -138,4 +138,109 @@ struct advise_score {
 };
 struct advise_score advise_score_of(const struct advise_cache *cache);
 
+/* ---- right-sizing: what is used against what is given ---- */
+enum {
+    ADVISE_SAMPLES = 360,      /* the newest that are kept */
+    ADVISE_LEAST_SAMPLES = 12, /* for a recommendation */
+    ADVISE_NAME = 200
+};
+struct advise_series {
+    float cpu[ADVISE_SAMPLES], memory[ADVISE_SAMPLES]; /* cores; bytes */
+    uint32_t count, next;
+};
+void advise_series_add(struct advise_series *series, double cpu_cores, double memory_bytes);
+/* 0: not given. */
+struct advise_given {
+    double cpu_request, cpu_limit, memory_request, memory_limit;
+};
+struct advise_trouble {
+    double restarts, oom_kills;
+    double throttled_ratio; /* of the scheduler's periods */
+};
+struct advise_prices { /* a month; any currency */
+    double cpu_core, memory_gib;
+};
+struct advise_amount {
+    double p50, p95, peak;
+    double request, limit; /* recommended; 0: too few samples */
+    double waste;          /* share of what is given that the 95th percentile leaves; negative:
+                              nothing is given */
+};
+enum advise_priority { ADVISE_NOTHING, ADVISE_MINOR, ADVISE_MAJOR, ADVISE_URGENT };
+struct advise_size {
+    struct advise_amount cpu, memory;
+    double stability; /* 0 to 100 */
+    double saving;    /* a month; negative: it needs more than it has */
+    enum advise_priority priority;
+    const char *why; /* static, one sentence */
+};
+void advise_size_of(const struct advise_series *series, const struct advise_given *given,
+                    const struct advise_trouble *trouble, const struct advise_prices *prices,
+                    struct advise_size *size);
+const char *advise_priority_name(enum advise_priority priority);
+
+/* ---- cgroup.c: what the kernel says of us ---- */
+struct advise_reading {
+    bool is_cgroup;        /* false: of this process alone, from /proc */
+    double cpu_s;          /* used since the start */
+    uint64_t memory_bytes; /* without what the kernel can drop at once */
+    uint64_t memory_peak;  /* 0: unknown */
+    uint64_t periods, throttled, oom_kills;
+    struct advise_given given; /* the limits */
+};
+/* Of the cgroup (version 2) at `folder`; false: there is none. Small files made in memory: reading
+ * does not block. */
+bool advise_read_cgroup(const char *folder, struct advise_reading *reading) MUST_USE;
+void advise_read_process(struct advise_reading *reading);
+void advise_read_self(struct advise_reading *reading); /* our cgroup, else our process */
+
+/* ---- exposition.c: Prometheus' text format, as cAdvisor and a federation endpoint write it ----
+ */
+enum { ADVISE_LINE = 8192, ADVISE_LABELS = 64 };
+struct advise_metric {
+    struct str name;
+    struct {
+        struct str name, value; /* escapes left as they are */
+    } labels[ADVISE_LABELS];
+    uint32_t label_count; /* more are left out */
+    double value;
+};
+struct str advise_label(const struct advise_metric *metric, const char *name); /* or empty */
+/* One line. False: a comment, empty, or malformed. */
+bool advise_parse_line(struct str line, struct advise_metric *metric) MUST_USE;
+/* Bytes in pieces: complete lines go to `fn`; longer ones than ADVISE_LINE are left out. */
+struct advise_lines {
+    char line[ADVISE_LINE];
+    size_t len;
+    bool is_long;
+};
+typedef void advise_metric_fn(void *arg, const struct advise_metric *metric);
+void advise_lines_feed(struct advise_lines *lines, struct str bytes, advise_metric_fn *fn,
+                       void *arg);
+
+/* ---- neighbours.c: containers around us, scrape by scrape ---- */
+enum { ADVISE_NEIGHBOURS = 128 };
+struct advise_neighbour {
+    char name[ADVISE_NAME];
+    struct advise_series series;
+    struct advise_given given;
+    struct advise_trouble trouble;
+    struct { /* of the scrape under way, and of the one before */
+        double cpu_s, memory_bytes, quota, period, shares, periods, throttled, started, oom_kills;
+    } now, before;
+    bool is_seen, has_before;
+    uint32_t missed;
+};
+struct advise_neighbours {
+    struct advise_neighbour *at[ADVISE_NEIGHBOURS]; /* owned */
+    uint32_t count;
+    uint64_t scraped_us;
+    uint64_t left_out; /* samples of containers past the ceiling */
+};
+void advise_neighbours_begin(struct advise_neighbours *neighbours);
+advise_metric_fn advise_neighbours_take; /* arg: the neighbours */
+/* The scrape is whole: rates since the one before; who was not seen ten times is forgotten. */
+void advise_neighbours_end(struct advise_neighbours *neighbours, uint64_t now_us);
+void advise_neighbours_free(struct advise_neighbours *neighbours); /* its content */
+
 #endif

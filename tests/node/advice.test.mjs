@@ -22,7 +22,6 @@ before(async () => {
   const route = (name, cache) => ({ name, match: { path: `/changing/${name}/*` }, upstream: "app", cache });
   gateway = await startGateway({
     server: { listen: ["127.0.0.1:0"], workers: 2 }, admin: { listen: "127.0.0.1:0" }, limits: { enabled: false },
-    cache: { stale_if_unreachable: "0s" },
     upstreams: { app: { targets: [origin] } },
     routes: [route("bodies", { ttl: "1s" }), route("tags", { ttl: "1s" }), route("still", { ttl: "1h" }), { match: { path: "/*" }, upstream: "app" }],
     log: { access: "off" },
