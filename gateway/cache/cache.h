@@ -191,18 +191,23 @@ char *fill_place(struct fill *fill, size_t *room) MUST_USE;
 void fill_placed(struct fill *fill, size_t len);
 void fill_trailers(struct fill *fill,
                    const struct http_fields *fields); /* copied; before fill_end() */
-/* The answer is whole: readers get the end; with an intent, and the announced length met, it
- * becomes an entry. The writer must not use `*fill` any more (cleared). True when it was stored. */
-bool fill_end(struct fill **fill);
-/* The same, and what the entry has replaced: the stored answer of the same key and variant, if
- * there was one that no purge had made doubtful. */
+/* What a stored entry has replaced: the answer of the same key and variant, if there was one that
+ * no purge had made doubtful. */
 struct cache_replaced {
     bool is_any, has_same_body;
     uint64_t interval_us; /* since the old one, or the 304 that confirmed it, had come */
     uint64_t body_bytes;  /* of the old one */
     int64_t lifetime_s;
 };
+/* The answer is whole: readers get the end; with an intent, and the announced length met, it
+ * becomes an entry. The writer must not use `*fill` any more (cleared). True when it was stored. */
 bool fill_end_over(struct fill **fill, struct cache_replaced *replaced);
+static inline bool fill_end(struct fill **fill)
+{
+    struct cache_replaced unread;
+
+    return fill_end_over(fill, &unread);
+}
 void fill_fail(struct fill **fill); /* cut: readers get an error; nothing is stored */
 uint32_t fill_readers(struct fill *fill);
 bool fill_is_storing(const struct fill *fill);

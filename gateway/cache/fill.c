@@ -458,13 +458,6 @@ static void finish(struct fill **fill, enum fill_state state)
     fill_unlock_release(done);
 }
 
-bool fill_end(struct fill **fill)
-{
-    struct cache_replaced unread;
-
-    return fill_end_over(fill, &unread);
-}
-
 bool fill_end_over(struct fill **fill, struct cache_replaced *replaced)
 {
     struct fill *done = *fill;
