@@ -46,6 +46,7 @@ struct listen_config {
     uint16_t port;      /* 0: any free one; meaningless for unix */
     bool is_unix;
     struct str_list tls; /* names of server.tls; empty: plain */
+    bool proxy_protocol; /* each connection begins with a PROXY header */
 };
 struct server_config {
     struct listen_config *listen;

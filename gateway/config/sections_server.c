@@ -24,6 +24,9 @@ static const struct field listen_fields[] = {
           "ADDRESS:PORT, [V6]:PORT or unix:/path; port 0 picks a free one"),
     FIELD("tls", kind_texts, struct listen_config, tls, "", 0, 0,
           "names of server.tls, chosen by SNI, the first when none fits; empty: plain HTTP"),
+    FIELD("proxy_protocol", kind_bool, struct listen_config, proxy_protocol, "false", 0, 0,
+          "a PROXY header (v1, v2) must begin each connection; believed from trusted_proxies and "
+          "unix sockets, from everybody while that list is empty"),
 };
 
 static void listen_finish(struct reader *reader, const struct node *node, void *base)
@@ -38,7 +41,9 @@ static const struct section listen_section = {SECTION(listen_fields, sizeof(stru
 
 static bool listen_is_short(const void *element)
 {
-    return ((const struct listen_config *)element)->tls.count == 0;
+    const struct listen_config *listen = element;
+
+    return listen->tls.count == 0 && !listen->proxy_protocol;
 }
 
 static const struct collection listen_list = {.section = &listen_section,

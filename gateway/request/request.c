@@ -320,3 +320,10 @@ void request_count_timeout(struct request_context *context, const char *kind)
 
     count_series(context, M_TIMEOUTS, 1, &slug);
 }
+
+void request_count_rejected(struct request_context *context, const char *reason)
+{
+    struct str slug = str_of(reason);
+
+    count_series(context, M_REJECTED, 1, &slug);
+}

@@ -169,10 +169,11 @@ void request_head_does_not_fit(struct request *request);
 void request_close_after(struct request *request);
 /* The library answered by itself (a bad chunk, a malformed Content-Length): the record says 400. */
 void request_refused_by_library(struct request *request, const struct request_arrival *arrival);
-/* For what the server room does without a request: counts shed_total{cause}, timeouts_total{kind}.
- */
+/* For what the server room does without a request: counts shed_total{cause}, timeouts_total{kind},
+ * rejected_total{reason}. */
 void request_count_shed(struct request_context *context, const char *cause);
 void request_count_timeout(struct request_context *context, const char *kind);
+void request_count_rejected(struct request_context *context, const char *reason);
 
 /* ---- warming: URLs fetched before anybody asks ---- */
 struct warm_target {

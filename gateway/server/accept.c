@@ -134,6 +134,12 @@ bool counts_take(struct server_counts *counts, uint32_t most, uint32_t most_per_
     return true;
 }
 
+bool counts_take_address(struct server_counts *counts, uint32_t most_per_ip,
+                         const uint8_t address[16])
+{
+    return take_for_address(counts, most_per_ip, address);
+}
+
 void counts_give(struct server_counts *counts, const uint8_t address[16], bool per_ip)
 {
     atomic_fetch_sub_explicit(&counts->connections, 1, memory_order_relaxed);
@@ -143,44 +149,68 @@ void counts_give(struct server_counts *counts, const uint8_t address[16], bool p
 
 /* ---- accepting ---- */
 
-static void take_in(struct listener *listener, int fd, const struct sockaddr *address,
+static void close_one(struct connection *c)
+{
+    close(c->fd);
+    connection_free(c);
+}
+
+void accept_hand_over(struct connection *c, const struct sockaddr *address, socklen_t size)
+{
+    struct server *server = c->server;
+    struct listener *listener = c->listener;
+    const struct server_config *config = &request_context_config(server->context)->server;
+    /* operators get in when clients fill the house; who comes by a unix socket has no address */
+    uint32_t most_per_ip =
+        server->is_admin || c->peer[0] == '\0' ? 0 : config->max_connections_per_ip;
+
+    if (most_per_ip > 0 && !counts_take_address(server->counts, most_per_ip, c->address)) {
+        request_count_shed(server->context, "connections_per_ip");
+        close_one(c);
+        return;
+    }
+    c->keeps_count = most_per_ip > 0;
+    c->request_started_us = loop_now_us(server->loop);
+    if (listener->config.tls.count > 0 && !connection_index(c)) {
+        close_one(c);
+        return;
+    }
+    server->adding = c;
+    if (MHD_add_connection(listener->daemon, c->fd, address, size) != MHD_YES &&
+        server->adding != NULL) {
+        server->adding = NULL; /* the library has closed the fd, and never told of a start */
+        connection_free(c);
+    }
+    server->adding = NULL;
+}
+
+static void take_in(struct listener *listener, int fd, const struct sockaddr_storage *address,
                     socklen_t size)
 {
     struct server *server = listener->server;
     const struct server_config *config = &request_context_config(server->context)->server;
-    struct connection *c = connection_new(server, listener, fd, address);
-    /* operators get in when clients fill the house; who comes by a unix socket has no address */
+    const struct sockaddr *socket = (const struct sockaddr *)address;
+    struct connection *c = connection_new(server, listener, fd);
     uint32_t most = server->is_admin ? UINT32_MAX : config->max_connections;
-    uint32_t most_per_ip =
-        server->is_admin || listener->config.is_unix ? 0 : config->max_connections_per_ip;
     const char *why;
 
     if (c == NULL) {
         close(fd);
         return;
     }
-    if (!counts_take(server->counts, most, most_per_ip, c->address, &why)) {
+    if (!counts_take(server->counts, most, 0, c->address, &why)) {
         request_count_shed(server->context, why);
-        if (listener->daemon == server->plain && strcmp(why, "connections") == 0)
+        if (listener->daemon == server->plain)
             raw_refusal(fd, 503, "Too many connections.");
         close(fd);
         free(c);
         return;
     }
-    c->keeps_count = most_per_ip > 0;
-    c->request_started_us = loop_now_us(server->loop);
-    if (listener->config.tls.count > 0 && !connection_index(c)) {
-        close(fd);
-        connection_free(c);
-        return;
-    }
-    server->adding = c;
-    if (MHD_add_connection(listener->daemon, fd, address, size) != MHD_YES &&
-        server->adding != NULL) {
-        server->adding = NULL; /* the library has closed the fd, and never told of a start */
-        connection_free(c);
-    }
-    server->adding = NULL;
+    connection_set_socket(c, socket);
+    if (listener->config.proxy_protocol)
+        proxy_await(c, address, size);
+    else
+        accept_hand_over(c, socket, size);
 }
 
 /* No fd left: the reserve answers one client with a close, then accepting pauses. */
@@ -234,7 +264,7 @@ bool listener_accept(struct listener *listener)
         client =
             accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (client >= 0) {
-            take_in(listener, client, (const struct sockaddr *)&address, size);
+            take_in(listener, client, &address, size);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

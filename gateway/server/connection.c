@@ -17,29 +17,31 @@
 static void on_gone(void *arg, int fd, int ready);
 static void on_due(void *arg);
 
-static void set_address(struct connection *c, const struct sockaddr *address)
+void connection_set_address(struct connection *c, const uint8_t address[16])
 {
     static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-    if (address->sa_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
-
-        memcpy(c->address, mapped, sizeof(mapped));
-        memcpy(c->address + 12, &v4->sin_addr, 4);
-        inet_ntop(AF_INET, &v4->sin_addr, c->peer, sizeof(c->peer));
-    } else if (address->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address;
-
-        memcpy(c->address, &v6->sin6_addr, 16);
-        if (memcmp(c->address, mapped, sizeof(mapped)) == 0)
-            inet_ntop(AF_INET, c->address + 12, c->peer, sizeof(c->peer));
-        else
-            inet_ntop(AF_INET6, &v6->sin6_addr, c->peer, sizeof(c->peer));
-    }
+    memcpy(c->address, address, 16);
+    if (memcmp(address, mapped, sizeof(mapped)) == 0)
+        inet_ntop(AF_INET, address + 12, c->peer, sizeof(c->peer));
+    else
+        inet_ntop(AF_INET6, address, c->peer, sizeof(c->peer));
 }
 
-struct connection *connection_new(struct server *server, struct listener *listener, int fd,
-                                  const struct sockaddr *address)
+void connection_set_socket(struct connection *c, const struct sockaddr *address)
+{
+    uint8_t bytes[16] = {[10] = 0xff, [11] = 0xff};
+
+    if (address->sa_family == AF_INET)
+        memcpy(bytes + 12, &((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
+    else if (address->sa_family == AF_INET6)
+        memcpy(bytes, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, 16);
+    else
+        return;
+    connection_set_address(c, bytes);
+}
+
+struct connection *connection_new(struct server *server, struct listener *listener, int fd)
 {
     struct connection *c = calloc(1, sizeof(*c));
 
@@ -50,7 +52,6 @@ struct connection *connection_new(struct server *server, struct listener *listen
     c->fd = fd;
     c->deadline.fn = on_due;
     c->deadline.arg = c;
-    set_address(c, address);
     return c;
 }
 

@@ -161,6 +161,8 @@ void server_close_idle(struct server *server)
 {
     struct connection *next;
 
+    if (loop_now_us(server->loop) > SERVER_FIRST_REQUEST_US)
+        proxy_close_late(server, loop_now_us(server->loop) - SERVER_FIRST_REQUEST_US);
     for (struct connection *c = server->connections; c != NULL; c = next) {
         next = c->next;
         if (c->tunnel != NULL)
@@ -185,6 +187,7 @@ void server_abort(struct server *server)
     struct connection *next;
 
     server->is_aborting = true;
+    proxy_close_late(server, UINT64_MAX);
     for (struct connection *c = server->connections; c != NULL; c = next) {
         next = c->next;
         connection_cut(c);

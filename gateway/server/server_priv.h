@@ -1,6 +1,7 @@
 /* server_priv.h - a connection, and what the files of this folder share. */
 #ifndef GATEWAY_SERVER_PRIV_H
 #define GATEWAY_SERVER_PRIV_H
+#include "server/proxy_header.h"
 #include "server/server.h"
 
 #include <gnutls/abstract.h>
@@ -93,7 +94,8 @@ struct server {
     struct watch *plain_epoll;
     struct turn_hook resume_hook, run_hook;
     struct connection *resumes, *connections, *adding;
-    uint32_t connection_count;
+    struct arrival *arrivals;  /* whose PROXY header has not come */
+    uint32_t connection_count; /* with them */
     struct deadline accept_pause;
     int spare_fd; /* given up to answer when fds are short */
     struct cell *active;
@@ -106,8 +108,10 @@ struct server {
 };
 
 /* connection.c */
-struct connection *connection_new(struct server *server, struct listener *listener, int fd,
-                                  const struct sockaddr *address);
+struct connection *connection_new(struct server *server, struct listener *listener, int fd);
+/* Whose address it is: for limits, logs and upstreams. Not of use for a unix socket. */
+void connection_set_socket(struct connection *c, const struct sockaddr *address);
+void connection_set_address(struct connection *c, const uint8_t address[16]);
 void connection_started(struct connection *c, struct MHD_Connection *mhd);
 void connection_free(struct connection *c);
 bool connection_index(struct connection *c); /* a TLS listener's: findable by its fd */
@@ -125,10 +129,19 @@ void idle_give_back(const struct connection *c);
 /* most_per_ip: 0 for no such limit. */
 bool counts_take(struct server_counts *counts, uint32_t most, uint32_t most_per_ip,
                  const uint8_t address[16], const char **why);
+bool counts_take_address(struct server_counts *counts, uint32_t most_per_ip,
+                         const uint8_t address[16]); /* of one that is counted already */
 void counts_give(struct server_counts *counts, const uint8_t address[16], bool per_ip);
 void listener_ready(void *arg, int fd, int ready);
 bool listener_accept(struct listener *listener); /* a batch; true: there may be more */
 void accept_resume(void *arg);
+/* Counts c for its address and hands it to the library; both are closed when it may not stay. */
+void accept_hand_over(struct connection *c, const struct sockaddr *address, socklen_t size);
+
+/* proxy.c: connections that begin with a PROXY header */
+/* Takes c, which is counted, and hands it over when its header has come, else closes it. */
+void proxy_await(struct connection *c, const struct sockaddr_storage *address, socklen_t size);
+void proxy_close_late(struct server *server, uint64_t since_us); /* that came before then */
 
 /* exchange.c: libmicrohttpd's callbacks */
 void *exchange_uri(void *server, const char *uri, struct MHD_Connection *mhd);
