@@ -2,7 +2,7 @@
 # make run    sample backend + gateway         make test    every test; ends with "N passed, N failed"
 # make deps   Debian packages for all targets  make format  clang-format on everything
 # make unit ROOM=http [SAN=address]            make test PHASES="unit vtc"     make fuzz SECONDS=60
-# make install [DESTDIR=] [PREFIX=]            make clean           make k6      k6 scripts
+# make install [DESTDIR=] [PREFIX=]  make deb  make clean           make k6      k6 scripts
 # make bench  against its peers                make soak MINUTES=10 make big     1 GiB both ways
 # make chaos SECONDS=10 RATE=500  targets that break in every way, and what clients see of it
 # make conformance  the HTTP cache suite; CACHE_TESTS_DIR names a checkout of the newest
@@ -45,7 +45,7 @@ FUZZERS  := $(wildcard tests/fuzz/*_fuzz.c)
 UNIT_SRC := $(wildcard tests/unit/*/*_test.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 
-.PHONY: all programs run unit objects tidy check layers sizes format-check cppcheck test fuzz format install clean deps k6 k6-types \
+.PHONY: all programs run unit objects tidy check layers sizes format-check cppcheck test fuzz format install deb clean deps k6 k6-types \
 	bench big soak chaos conformance
 .SECONDARY:
 all: $(BUILD)/gateway
@@ -172,6 +172,10 @@ install: all
 	install -D -m 755 $(BUILD)/gateway $(DESTDIR)$(PREFIX)/bin/gateway
 	install -D -m 644 config/gateway.json $(DESTDIR)$(PREFIX)/share/gateway/gateway.json
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system config/systemd/gateway.service config/systemd/gateway.socket
+
+# build/gateway_VERSION_ARCH.deb, as lintian likes it
+deb: deps-deb all
+	@deb=$$(config/deb/build.sh $(BUILD)/gateway build) && echo $$deb && lintian --allow-root --fail-on error,warning $$deb
 
 clean:
 	rm -rf build

@@ -1,6 +1,6 @@
 #!/bin/bash
 # deps.sh GROUP... - installs the Debian packages that a group of make targets needs.
-# Groups: build, run, check, test, bench, chroot. Quick and without network when all is there.
+# Groups: build, run, check, test, bench, chroot, deb. Quick and without network when all is there.
 # Works on Debian 12 and 13. "package=command" counts as there when the command is,
 # however it came. Without root or sudo it names what is missing and fails.
 set -eu
@@ -16,6 +16,7 @@ packages_of() {
         prometheus-redis-exporter=prometheus-redis-exporter chromium=chromium ;;
     run)   echo ca-certificates curl ;;
     chroot) echo mmdebstrap=mmdebstrap iproute2=ip debian-archive-keyring ;;
+    deb)   echo dpkg-dev=dpkg-shlibdeps binutils=strip lintian=lintian ;;
     bench) echo libcmocka-dev wrk=wrk nginx-light=nginx haproxy=haproxy varnish=varnishd ;;
     *)     echo "deps.sh: no group '$1'" >&2; exit 2 ;;
     esac
