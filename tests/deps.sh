@@ -8,11 +8,12 @@ set -eu
 packages_of() {
     case $1 in
     build) echo gcc libc6-dev libcrypt-dev make pkg-config=pkg-config libmicrohttpd-dev libcurl4-openssl-dev=curl-config \
-        libcjson-dev libuv1-dev libgnutls28-dev libssl-dev zlib1g-dev libbrotli-dev libzstd-dev libhiredis-dev ;;
+        libcjson-dev libuv1-dev libgnutls28-dev libssl-dev zlib1g-dev libbrotli-dev libzstd-dev libhiredis-dev \
+        libjpeg62-turbo-dev libpng-dev libwebp-dev ;;
     check) echo clang clang-format=clang-format clang-tidy=clang-tidy cppcheck universal-ctags libcmocka-dev \
         nodejs=node npm=npm ;;
     test)  echo clang libclang-rt-dev libcmocka-dev varnish=varnishtest ca-certificates curl jq nodejs=node \
-        npm=npm openssl python3 prometheus=promtool prometheus-alertmanager=amtool wrk=wrk redis-server=redis-server \
+        npm=npm openssl python3 python3-pil python3-numpy prometheus=promtool prometheus-alertmanager=amtool wrk=wrk redis-server=redis-server \
         prometheus-redis-exporter=prometheus-redis-exporter chromium=chromium ;;
     run)   echo ca-certificates curl ;;
     chroot) echo mmdebstrap=mmdebstrap iproute2=ip debian-archive-keyring ;;
