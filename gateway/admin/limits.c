@@ -181,6 +181,14 @@ static bool read_ttl(struct call *call, uint64_t now_us, uint64_t *until_us)
     return true;
 }
 
+static bool override_for_all(const struct request_shared *shared, struct hash128 client,
+                             struct str tier, uint64_t until_us, uint64_t now_us)
+{
+    return shared->share != NULL
+               ? limit_share_override(shared->share, client, tier, until_us, now_us)
+               : limit_override(shared->limiter, client, tier, until_us, now_us);
+}
+
 void put_rate_limit_client(struct call *call)
 {
     uint64_t now_us = loop_now_us(call->admin->loop), until_us;
@@ -200,7 +208,7 @@ void put_rate_limit_client(struct call *call)
         return;
     if (until_us == now_us)
         tier = STR("");
-    if (!limit_override(call->admin->shared->limiter, caller.hash, tier, until_us, now_us)) {
+    if (!override_for_all(call->admin->shared, caller.hash, tier, until_us, now_us)) {
         answer_refusal(call, 503, "There are too many overrides; wait until some end.");
         return;
     }

@@ -1,8 +1,8 @@
 /* usage.c - GET /system/usage: what clients used, by route and hour, as JSON or CSV.
  *
  * Rows come sorted by hour, then client, then route, so that two exports can be compared
- * line by line. Moments are epoch seconds or RFC 3339; a row belongs to a span when its hour
- * begins in it. Main thread. */
+ * line by line. With a store they are those of all gateways. Moments are epoch seconds or RFC 3339;
+ * a row belongs to a span when its hour begins in it. Main thread. */
 #include "admin/admin_priv.h"
 
 #include <time.h>
@@ -147,27 +147,62 @@ static bool read_filter(struct call *call, struct limit_usage_filter *filter)
     return false;
 }
 
-void get_usage(struct call *call)
+static void write_begin(struct export *export)
 {
-    struct export export = {.call = call, .text = &call->question->text};
-    struct limit_usage_filter filter;
-
-    if (!read_format(call, &export.is_csv) || !read_filter(call, &filter))
-        return;
-    buf_add_str(export.text,
-                export.is_csv
+    buf_add_str(export->text,
+                export->is_csv
                     ? STR("client,route,hour,requests,refused,bytes,bytes_in,bytes_out,cost\r\n")
                     : STR("{\"items\":["));
-    if (!limit_usage_each(call->admin->shared->limiter, &filter, write_row, &export)) {
+}
+
+/* is_whole false: other gateways' rows may be missing, and it says so. */
+static void write_end(struct export *export, bool is_whole)
+{
+    if (export->is_csv) {
+        answer_text(export->call, 200, STR("text/csv; charset=utf-8"));
+        return;
+    }
+    buf_add_str(export->text, STR("],\"total\":{"));
+    write_counts(export->text, &export->sum);
+    if (!is_whole)
+        buf_add_str(export->text, STR(",\"complete\":false"));
+    buf_add_char(export->text, '}');
+    answer_json(export->call, 200);
+}
+
+static void on_usage(void *arg, bool ok, bool is_whole)
+{
+    struct export *export = arg;
+
+    if (ok)
+        write_end(export, is_whole);
+    else
+        answer_refusal(export->call, 503, "Out of memory, or too many rows: ask for fewer hours.");
+    call_conclude(export->call);
+}
+
+void get_usage(struct call *call)
+{
+    struct export *export = arena_zero(call->question->arena, sizeof(*export));
+    const struct request_shared *shared = call->admin->shared;
+    struct limit_usage_filter filter;
+
+    if (export == NULL) {
         answer_refusal(call, 503, "Out of memory.");
         return;
     }
-    if (export.is_csv) {
-        answer_text(call, 200, STR("text/csv; charset=utf-8"));
+    export->call = call;
+    export->text = &call->question->text;
+    if (!read_format(call, &export->is_csv) || !read_filter(call, &filter))
+        return;
+    write_begin(export);
+    if (shared->share != NULL &&
+        limit_share_usage(shared->share, &filter, write_row, on_usage, export)) {
+        call->is_pending = true;
         return;
     }
-    buf_add_str(export.text, STR("],\"total\":{"));
-    write_counts(export.text, &export.sum);
-    buf_add_char(export.text, '}');
-    answer_json(call, 200);
+    if (limit_usage_each(shared->limiter, &filter, write_row, export))
+        write_end(export, shared->share == NULL);
+    else
+        answer_refusal(call, 503, "Out of memory.");
 }

@@ -103,7 +103,7 @@ bool limit_overridden(struct limiter *limiter, struct hash128 client, uint64_t n
 struct limit_usage {
     uint64_t requests, refused, bytes_in, bytes_out, cost;
 };
-enum { LIMIT_USAGE_ROWS = 200000 };
+enum { LIMIT_USAGE_ROWS = 200000, LIMIT_USAGE_STORE_ROWS = 2000000 };
 /* Adds to the row of client, route and hour. Past LIMIT_USAGE_ROWS the oldest hours go; if all are
  * of this hour, the client is counted under "other": no request is lost. */
 void limit_usage_add(struct limiter *limiter, struct hash128 client, struct str name,
@@ -178,6 +178,32 @@ void limit_store_give_back(struct limit_store *store, const struct limit_call *c
 /* Forgets the counters of these policies, there and here. */
 void limit_store_forget(struct limit_store *store, const struct limit_policy *policies,
                         uint32_t count);
+
+/* ---- what gateways share beside counters: tier overrides and usage. The main thread ---- */
+struct limit_share;
+/* Another gateway should know of this (borrowed; at most 32 bytes). */
+typedef void limit_news_fn(void *arg, struct str news);
+/* From now on overrides are the store's, and what is new of usage is added there each second.
+ * Away: this gateway goes on with its own, and catches up. NULL with the reason. */
+struct limit_share *limit_share_new(struct loop *loop, struct limiter *limiter,
+                                    const struct config *config, struct sheet *sheet,
+                                    struct fail *why) MUST_USE;
+/* What was not added is lost; calls on their way end unanswered. */
+void limit_share_free(struct limit_share **share);
+void limit_share_tell(struct limit_share *share, limit_news_fn *tell, void *arg);
+/* Another gateway's news; STR_NONE: some were missed. */
+void limit_share_hear(struct limit_share *share, struct str news);
+/* As limit_override(), for every gateway. */
+bool limit_share_override(struct limit_share *share, struct hash128 client, struct str tier,
+                          uint64_t until_us, uint64_t now_us) MUST_USE;
+/* Is all usage in the store, or can it not be brought there now? Begins to bring it. */
+bool limit_share_is_flushed(struct limit_share *share);
+/* `fn` for every row that fits, of all gateways, then `done`, from the loop. ok false: out of
+ * memory, or too many rows; is_whole false: the store went away, and rows are this gateway's. */
+typedef void limit_usage_done_fn(void *arg, bool ok, bool is_whole);
+/* False: the store cannot be asked now; nothing is called. */
+bool limit_share_usage(struct limit_share *share, const struct limit_usage_filter *filter,
+                       limit_usage_fn *fn, limit_usage_done_fn *done, void *arg) MUST_USE;
 
 /* ---- what the answer says (contract §3) ---- */
 /* The window that X-RateLimit-* describe: on a refusal the refusing one with the longest wait;

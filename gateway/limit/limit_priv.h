@@ -128,6 +128,7 @@ struct usage_shard {
     pthread_mutex_t lock;
     struct usage_row *rows; /* owned */
     uint32_t room, count;   /* room: a power of two, or 0 */
+    bool has_news;          /* some row may have grown since it was sent */
     uint64_t lost;
 } __attribute__((aligned(64)));
 struct overflow_shape;
@@ -141,6 +142,7 @@ struct limiter {
     struct override **overrides;                  /* override.c */
     pthread_mutex_t overrides_lock;
     _Atomic uint32_t override_count;
+    uint32_t override_round;       /* grows before all are read from the store */
     struct usage_shard *usage;     /* usage.c */
     struct overflow_shape *shapes; /* overflow.c */
     uint32_t shape_count;
@@ -156,6 +158,10 @@ bool top_init(struct limiter *limiter) MUST_USE;
 void top_free(struct limiter *limiter);
 bool overrides_init(struct limiter *limiter) MUST_USE;
 void overrides_free(struct limiter *limiter);
+/* Between the two limit_override() tells all that the store knows; the rest is dropped. One
+ * thread. */
+void overrides_begin_round(struct limiter *limiter);
+void overrides_end_round(struct limiter *limiter);
 bool usage_init(struct limiter *limiter) MUST_USE;
 void usage_free(struct limiter *limiter);
 bool overflow_init(struct limiter *limiter) MUST_USE;

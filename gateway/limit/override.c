@@ -12,6 +12,7 @@
 struct override {
     struct hash128 client;
     uint64_t until_us;
+    uint32_t round;
     char tier[LIMIT_TIER_MAX];
     struct override *next;
 };
@@ -82,11 +83,32 @@ bool limit_override(struct limiter *limiter, struct hash128 client, struct str t
     }
     (*at)->client = client;
     (*at)->until_us = until_us;
+    (*at)->round = limiter->override_round;
     memcpy((*at)->tier, tier.ptr, tier.len);
     (*at)->tier[tier.len] = '\0';
 done:
     pthread_mutex_unlock(&limiter->overrides_lock);
     return ok;
+}
+
+void overrides_begin_round(struct limiter *limiter)
+{
+    pthread_mutex_lock(&limiter->overrides_lock);
+    limiter->override_round++;
+    pthread_mutex_unlock(&limiter->overrides_lock);
+}
+
+void overrides_end_round(struct limiter *limiter)
+{
+    pthread_mutex_lock(&limiter->overrides_lock);
+    for (uint32_t i = 0; i < OVERRIDE_CHAINS; i++)
+        for (struct override **at = &limiter->overrides[i]; *at != NULL;) {
+            if ((*at)->round != limiter->override_round)
+                drop(limiter, at);
+            else
+                at = &(*at)->next;
+        }
+    pthread_mutex_unlock(&limiter->overrides_lock);
 }
 
 bool limit_overridden(struct limiter *limiter, struct hash128 client, uint64_t now_us,

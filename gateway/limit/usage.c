@@ -3,23 +3,15 @@
  * Rows are exact and whole: a request is counted once, when it has ended, with its bytes and
  * its cost. The number of rows is bounded; at the bound the rows of the oldest hour go, and when
  * every row is of this hour a new client's requests are counted under "other", so that the
- * sums stay true whatever the addresses of a flood.
+ * sums stay true whatever the addresses of a flood. Each row knows how much of it was sent to the
+ * store already (usage_flush.c), so what is new since then can be taken without a second table.
  *
  * Any thread; USAGE_SHARDS locks, one held for a look-up. */
-#include "limit/limit_priv.h"
+#include "limit/usage_priv.h"
 
 #include <stdlib.h>
 
-enum { HOUR_S = 3600, FIRST_ROWS = 64 };
-
-struct usage_row {
-    struct hash128 client;
-    uint64_t route; /* hash of its name */
-    uint32_t hour;  /* since 1970; 0: empty */
-    uint32_t client_len;
-    char *names; /* owned: the client's, then the route's, each with a NUL */
-    struct limit_usage usage;
-};
+enum { FIRST_ROWS = 64 };
 
 bool usage_init(struct limiter *limiter)
 {
@@ -120,7 +112,7 @@ static bool name_row(struct usage_row *row, struct str client, struct str route)
     return true;
 }
 
-static void add(struct limit_usage *to, const struct limit_usage *more)
+void usage_add(struct limit_usage *to, const struct limit_usage *more)
 {
     to->requests += more->requests;
     to->refused += more->refused;
@@ -145,7 +137,8 @@ static bool add_to(struct usage_shard *shard, struct usage_row *wanted, struct s
         *row = *wanted;
         shard->count++;
     }
-    add(&row->usage, more);
+    usage_add(&row->usage, more);
+    shard->has_news = true;
     return true;
 }
 
@@ -154,7 +147,7 @@ void limit_usage_add(struct limiter *limiter, struct hash128 client, struct str 
 {
     struct usage_row wanted = {.client = client,
                                .route = hash_sip64(&limiter->seed, route),
-                               .hour = (uint32_t)(wall_us / 1000000 / HOUR_S)};
+                               .hour = (uint32_t)(wall_us / 1000000 / USAGE_HOUR_S)};
     struct usage_shard *shard = &limiter->usage[client.lo % USAGE_SHARDS];
 
     pthread_mutex_lock(&shard->lock);
@@ -166,86 +159,63 @@ void limit_usage_add(struct limiter *limiter, struct hash128 client, struct str 
     pthread_mutex_unlock(&shard->lock);
 }
 
-/* ---- reading ---- */
+/* ---- what was not sent yet ---- */
 
-static bool fits(const struct usage_row *row, const struct limit_usage_filter *filter)
+struct limit_usage usage_news_of(const struct usage_row *row)
 {
-    int64_t hour_s = (int64_t)row->hour * HOUR_S;
-
-    if (row->hour == 0 || hour_s < filter->from_s || hour_s >= filter->to_s)
-        return false;
-    return !filter->has_client ||
-           (row->client.lo == filter->client.lo && row->client.hi == filter->client.hi);
+    return (struct limit_usage){
+        .requests = row->usage.requests - row->sent.requests,
+        .refused = row->usage.refused - row->sent.refused,
+        .bytes_in = row->usage.bytes_in - row->sent.bytes_in,
+        .bytes_out = row->usage.bytes_out - row->sent.bytes_out,
+        .cost = row->usage.cost - row->sent.cost,
+    };
 }
 
-static int by_hour(const void *a, const void *b)
+/* From *at on; false: `take` has enough. */
+static bool take_shard(struct usage_shard *shard, uint32_t *at, usage_take_fn *take, void *arg)
 {
-    const struct usage_row *one = a, *other = b;
-    int names;
+    bool is_whole = *at == 0; /* else rows may have moved behind us: another pass finds them */
 
-    if (one->hour != other->hour)
-        return one->hour < other->hour ? -1 : 1;
-    names = strcmp(one->names, other->names);
-    return names != 0
-               ? names
-               : strcmp(one->names + one->client_len + 1, other->names + other->client_len + 1);
-}
+    for (; shard->has_news && *at < shard->room; (*at)++) {
+        struct usage_row *row = &shard->rows[*at];
+        struct limit_usage news;
 
-struct gathered {
-    struct usage_row *rows; /* owned, with their names */
-    size_t count, room;
-};
-
-static bool gather_shard(struct gathered *all, const struct usage_shard *shard,
-                         const struct limit_usage_filter *filter)
-{
-    for (uint32_t i = 0; i < shard->room; i++) {
-        const struct usage_row *row = &shard->rows[i];
-        size_t names;
-
-        if (!fits(row, filter))
+        if (row->hour == 0 || row->usage.requests == row->sent.requests)
             continue;
-        if (all->count == all->room) {
-            size_t room = all->room > 0 ? all->room * 2 : 64;
-            struct usage_row *rows = realloc(all->rows, room * sizeof(*rows));
-
-            if (rows == NULL)
-                return false;
-            all->rows = rows;
-            all->room = room;
-        }
-        names = row->client_len + 1 + strlen(row->names + row->client_len + 1) + 1;
-        all->rows[all->count] = *row;
-        all->rows[all->count].names = malloc(names);
-        if (all->rows[all->count].names == NULL)
+        news = usage_news_of(row);
+        if (!take(arg, row, &news))
             return false;
-        memcpy(all->rows[all->count++].names, row->names, names);
+        row->sent = row->usage;
     }
+    shard->has_news = shard->has_news && !is_whole;
+    *at = 0;
     return true;
 }
 
-bool limit_usage_each(struct limiter *limiter, const struct limit_usage_filter *filter,
-                      limit_usage_fn *fn, void *arg)
+void usage_take(struct limiter *limiter, struct usage_place *place, usage_take_fn *take, void *arg)
 {
-    struct gathered all = {NULL, 0, 0};
-    bool ok = true, goes_on = true;
+    bool goes_on = true;
 
-    for (uint32_t i = 0; i < USAGE_SHARDS && ok; i++) {
+    for (; place->shard < USAGE_SHARDS && goes_on; place->shard += goes_on) {
+        struct usage_shard *shard = &limiter->usage[place->shard];
+
+        pthread_mutex_lock(&shard->lock);
+        goes_on = take_shard(shard, &place->row, take, arg);
+        pthread_mutex_unlock(&shard->lock);
+    }
+    if (goes_on)
+        *place = (struct usage_place){0, 0};
+}
+
+bool usage_has_news(struct limiter *limiter)
+{
+    bool has_some = false;
+
+    for (uint32_t i = 0; i < USAGE_SHARDS && !has_some; i++) {
         pthread_mutex_lock(&limiter->usage[i].lock);
-        ok = gather_shard(&all, &limiter->usage[i], filter);
+        has_some = limiter->usage[i].has_news;
         pthread_mutex_unlock(&limiter->usage[i].lock);
     }
-    if (ok && all.count > 0)
-        qsort(all.rows, all.count, sizeof(*all.rows), by_hour);
-    for (size_t i = 0; i < all.count; i++) {
-        const struct usage_row *row = &all.rows[i];
-        struct limit_usage_row shown = {str_at(row->names, row->client_len),
-                                        str_of(row->names + row->client_len + 1),
-                                        (int64_t)row->hour * HOUR_S, row->usage};
-
-        goes_on = goes_on && ok && fn(arg, &shown);
-        free(all.rows[i].names);
-    }
-    free(all.rows);
-    return ok;
+    return has_some;
 }

@@ -30,6 +30,7 @@ struct request_shared {
     struct cache *cache;
     struct limiter *limiter;
     struct limit_store *store; /* the main thread's way to the counters; NULL: in memory */
+    struct limit_share *share; /* the main thread's alone; NULL: nothing is shared */
     struct upstreams *upstreams;
     struct identify_shared *identify; /* NULL (in tests): no key sets, nothing is revoked */
     struct metrics *metrics;

@@ -33,7 +33,51 @@ static enum step health(struct request *r)
     return reply_field(r, HTTP_ALLOW, STR("GET, HEAD")) ? STEP_ANSWER : reply_out_of_memory(r);
 }
 
-/* A caller's own windows need no token: whoever may ask for a resource may know what is left. */
+/* ---- a caller's own windows ---- */
+
+static void on_looked(void *arg)
+{
+    request_wake(arg);
+}
+
+/* True: what the store says is in r->limits; false: it comes, and wakes us. */
+static bool look(struct request *r)
+{
+    const struct caller *caller = &r->who.caller;
+    struct limit_policy policy = {&caller->tier->windows,
+                                  limit_key(caller->hash, LIMIT_TIER, STR_NONE), caller->hash};
+    struct limit_time now = {loop_now_us(r->context->loop), loop_wall_us(r->context->loop)};
+
+    if (r->context->store == NULL) {
+        limit_take(r->context->shared->limiter, &policy, 1, 0, now, &r->limits);
+        return true;
+    }
+    r->limit_phase = LIMIT_ASKS_CLIENT; /* who leaves cancels it */
+    r->limit_call = (struct limit_call){
+        .policies = {policy},
+        .policy_count = 1,
+        .config = r->crules->rules->config,
+        .done = on_looked,
+        .arg = r,
+        .state = &r->limits,
+    };
+    return limit_store_take(r->context->store, &r->limit_call, now);
+}
+
+static enum step write_windows(struct request *r)
+{
+    struct buf text = buf_new(16 * 1024);
+    struct str body = STR_NONE;
+
+    if (request_write_limit_state(r->crules->rules, &r->who.caller, &r->limits,
+                                  loop_wall_us(r->context->loop), &text))
+        body = arena_copy(r->arena, buf_str(&text));
+    buf_free(&text);
+    return body.ptr != NULL ? reply_text(r, 200, STR("application/json"), body)
+                            : reply_out_of_memory(r);
+}
+
+/* They need no token: whoever may ask for a resource may know what is left. */
 static enum step own_windows(struct request *r)
 {
     struct identify_question question = {
@@ -44,20 +88,15 @@ static enum step own_windows(struct request *r)
         .wall_s = loop_wall_us(r->context->loop) / 1000000,
         .memory = r->context->memory,
     };
-    struct limit_time now = {loop_now_us(r->context->loop), loop_wall_us(r->context->loop)};
-    struct buf text = buf_new(16 * 1024);
-    struct str body = STR_NONE;
 
+    if (r->limit_phase == LIMIT_ASKS_CLIENT)
+        return r->limit_call.is_waiting ? STEP_WAIT : write_windows(r);
     r->identity =
         identify_ask(request_rules_identify(r->crules->rules), &question, r->arena, &r->who);
     if (r->identity != IDENTIFY_OK)
         return refuse_credential(r);
-    if (request_write_limit_status(r->crules->rules, r->context->shared, &r->who.caller, now,
-                                   &text))
-        body = arena_copy(r->arena, buf_str(&text));
-    buf_free(&text);
-    return body.ptr != NULL ? reply_text(r, 200, STR("application/json"), body)
-                            : reply_out_of_memory(r);
+    limit_override_tier(r);
+    return look(r) ? write_windows(r) : STEP_WAIT;
 }
 
 /* ---- questions ---- */

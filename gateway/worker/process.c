@@ -17,6 +17,7 @@
 #define SWEEP_ENTRIES      2000
 #define EVENT_ROWS         1024
 #define DRAIN_EVERY_US     20000
+#define TELL_US            1000000
 #define FDS_PER_CONNECTION 2 /* the client's, and at most one of an upstream */
 #define FDS_OF_OUR_OWN     256
 
@@ -112,12 +113,22 @@ static bool has_drained(struct gateway *g, uint64_t now_us)
     return server_connections(g->admin_server) == 0 && request_context_live(g->context) == 0;
 }
 
+/* Nobody is served any more: what they used goes to the store, which may take a second. */
+static bool has_told_usage(struct gateway *g, uint64_t now_us)
+{
+    if (g->shared.share == NULL)
+        return true;
+    if (g->tell_until_us == 0)
+        g->tell_until_us = now_us + TELL_US;
+    return limit_share_is_flushed(g->shared.share) || now_us >= g->tell_until_us;
+}
+
 static void on_drain(void *arg)
 {
     struct gateway *g = arg;
     uint64_t now_us = loop_now_us(g->loop);
 
-    if (has_drained(g, now_us))
+    if (has_drained(g, now_us) && has_told_usage(g, now_us))
         loop_stop(g->loop);
     else
         CHECK(deadline_set(g->loop, &g->drain, now_us + DRAIN_EVERY_US));
@@ -255,6 +266,9 @@ static bool make_admin(struct gateway *g, const struct config *config, struct fa
         g->shared.store = limit_store_new(g->loop, g->shared.limiter, config, g->sheet, true, why);
         if (g->shared.store == NULL || !make_revoked_store(g, config, why))
             return false;
+        g->shared.share = limit_share_new(g->loop, g->shared.limiter, config, g->sheet, why);
+        if (g->shared.share == NULL)
+            return false;
     }
     g->fetcher = identify_fetcher_new(g->shared.identify, g->loop, g->sheet, why);
     if (g->fetcher == NULL)
@@ -345,6 +359,7 @@ static void finish(struct gateway *g)
     request_rules_release(&g->rules);
     server_tls_release(&g->tls);
     cache_free(&g->shared.cache);
+    limit_share_free(&g->shared.share);
     limit_store_free(&g->shared.store);
     limiter_free(&g->shared.limiter);
     upstreams_free(&g->shared.upstreams);

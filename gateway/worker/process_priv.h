@@ -34,6 +34,7 @@ struct gateway {
     bool is_store_checked, is_refused; /* its eviction policy: known, and not acceptable */
     struct deadline sweep, drain;
     uint64_t stop_accepting_us, give_up_us; /* of the drain */
+    uint64_t tell_until_us;                 /* usage; 0: not begun */
     bool has_stopped_accepting, has_given_up;
 };
 

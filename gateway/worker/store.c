@@ -3,8 +3,9 @@
  * Purges of one gateway are those of all: what an operator or a successful write dropped here goes
  * over the bus, and what comes from it is dropped here, by the same cheap marks. When messages
  * may have been missed everything is dropped; while the store is away for long, everything is
- * marked stale twice a minute, since somebody may have purged it. A gateway runs and starts
- * without its store. Main thread, but for on_purged(). */
+ * marked stale twice a minute, since somebody may have purged it. Whose tier an operator changed
+ * goes the same way. A gateway runs and starts without its store. Main thread, but for on_purged().
+ */
 #include "worker/process_priv.h"
 
 #include <stdlib.h>
@@ -93,6 +94,31 @@ bool store_share_purges(void *arg, const struct purge *purges, uint32_t count,
     for (uint32_t i = 0; i < count; i++)
         on_purged(g, &purges[i]);
     return bus_wait(g->bus, told, told_arg);
+}
+
+/* ---- tiers for a while ---- */
+
+static void on_tier(void *arg, struct str client)
+{
+    struct gateway *g = arg;
+
+    limit_share_hear(g->shared.share, client);
+}
+
+static void on_tier_gap(void *arg, bool is_lost)
+{
+    struct gateway *g = arg;
+
+    if (is_lost)
+        limit_share_hear(g->shared.share, STR_NONE);
+}
+
+static void tell_tier(void *arg, struct str client)
+{
+    struct gateway *g = arg;
+
+    if (!bus_publish(g->bus, "tier", client))
+        log_line(LOG_WARN, "store: another tier could not be told to the other gateways");
 }
 
 /* ---- health ---- */
@@ -184,6 +210,8 @@ bool store_begin(struct gateway *g, const struct config *config, struct fail *wh
     if (g->bus == NULL)
         return fail_set(why, "out of memory");
     bus_subscribe(g->bus, "purge", on_purge, on_gap, g);
+    bus_subscribe(g->bus, "tier", on_tier, on_tier_gap, g);
+    limit_share_tell(g->shared.share, tell_tier, g);
     g->shared.purged = on_purged;
     g->shared.purged_arg = g;
     (void)store_url_write_masked(config->store.url, &masked);

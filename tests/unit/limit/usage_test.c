@@ -1,5 +1,5 @@
 /* usage_test.c - usage rows: exact sums, sorted, bounded, and nothing lost at the bound. */
-#include "limit/limit_priv.h"
+#include "limit/usage_priv.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -87,10 +87,77 @@ static void a_flood_is_counted_under_other(void **state)
     limiter_free(&limiter);
 }
 
+struct taken {
+    uint64_t requests;
+    uint32_t rows, most;
+};
+
+static bool take_some(void *arg, const struct usage_row *row, const struct limit_usage *news)
+{
+    struct taken *taken = arg;
+
+    (void)row;
+    if (taken->rows == taken->most)
+        return false;
+    taken->rows++;
+    taken->requests += news->requests;
+    return true;
+}
+
+/* In small bites, while more comes and tables grow: each request once, none left behind. */
+static void news_are_taken_once(void **state)
+{
+    struct limiter *limiter = limiter_new(100, &seed);
+    struct limit_usage one = {.requests = 1};
+    struct usage_place place = {0, 0};
+    uint64_t added = 0, taken = 0;
+
+    (void)state;
+    for (uint64_t round = 0; round < 200; round++) {
+        struct taken bite = {.most = 37};
+
+        for (uint64_t i = 0; i < 50; i++, added++)
+            limit_usage_add(limiter, client(round * 25 + i), STR("key:a"), STR("r"), START, &one);
+        usage_take(limiter, &place, take_some, &bite);
+        taken += bite.requests;
+    }
+    while (usage_has_news(limiter)) {
+        struct taken bite = {.most = 400};
+
+        usage_take(limiter, &place, take_some, &bite);
+        taken += bite.requests;
+    }
+    assert_int_equal(taken, added);
+    limiter_free(&limiter);
+}
+
+/* Two gateways' rows, one scanned twice, and what was not sent: one row, each request once. */
+static void rows_of_a_list_are_joined(void **state)
+{
+    struct usage_list list = {NULL, 0, 0};
+    struct usage_item told = {.client = {1, 2}, .hour = 7, .client_len = 5, .names = "key:a\0r"};
+    struct usage_item ours = told;
+    struct seen seen = {.count = 0};
+
+    (void)state;
+    told.usage.requests = 10;
+    ours.usage.requests = 3;
+    ours.is_ours = true;
+    assert_true(usage_list_add(&list, &told) && usage_list_add(&list, &ours));
+    told.usage.requests = 12;
+    assert_true(usage_list_add(&list, &told) && usage_list_add(&list, &ours));
+    usage_list_each(&list, see, &seen);
+    assert_int_equal(seen.rows, 1);
+    assert_int_equal(seen.requests, 12 + 3 + 3);
+    usage_list_free(&list);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_add_up),
+        cmocka_unit_test(news_are_taken_once),
+        cmocka_unit_test(rows_of_a_list_are_joined),
         cmocka_unit_test(a_flood_is_counted_under_other),
     };
 
