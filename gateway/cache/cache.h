@@ -66,19 +66,16 @@ struct cache_meta cache_entry_meta(const struct cache_entry *entry);
  * without Content-Length, hop-by-hop fields and Age, which are not kept. */
 struct str cache_entry_field(const struct cache_entry *entry, enum http_name id);
 struct http_validators cache_entry_validators(const struct cache_entry *entry);
-/* One field after the other, in order; false at the end. Begins with a walk of zeros. */
-struct cache_field_walk {
-    const char *at;
-    uint32_t seen;
-};
-bool cache_entry_next_field(const struct cache_entry *entry, struct cache_field_walk *walk,
-                            struct http_field *field);
-/* All of them as a list in the arena. False: out of memory. */
+/* All of them, in order, as a list in the arena. False: out of memory. */
 bool cache_entry_fields(const struct cache_entry *entry, struct arena *arena,
                         struct http_fields *fields) MUST_USE;
 int64_t cache_entry_age_s(const struct cache_entry *entry, uint64_t now_us);
 /* lifetime - age; <= 0 when stale. A soft purge makes it 0 at most. */
 int64_t cache_entry_ttl_s(const struct cache_entry *entry, uint64_t now_us);
+/* May it answer a request that wants this (http_may_use, RFC 9111 §5.2.1)? What is soft-purged is
+ * to be validated. */
+enum http_use cache_entry_may_use(const struct cache_entry *entry,
+                                  const struct http_cache_control *wants, uint64_t now_us);
 /* Should a hit at `now_us` start a refresh, so that the entry never expires? The sooner it expires,
  * the longer its fetch takes and the more often it is asked for, the likelier (optimal
  * probabilistic early expiration, Vattani, Chierichetti and Lowenstein 2015, beta 1). `draw` is
@@ -178,8 +175,8 @@ struct fill_head {
 };
 /* Publishes the head. With an intent the body is kept whole (at upstream speed, charged to the
  * budget) and stored by fill_end(); without one it is a 64 KiB ring for one reader. An intent is
- * dropped by itself past max_object_bytes or without memory: the fill is then paced by its slowest
- * reader. False: out of memory; the fill has failed. */
+ * dropped by itself past max_object_bytes, without memory or when it is put off: the fill is then
+ * paced by its slowest reader. False: out of memory; the fill has failed. */
 bool fill_begin(struct fill *fill, const struct fill_head *head,
                 const struct cache_intent *intent) MUST_USE;
 /* Takes all bytes, or none (false: wait for room()). */
@@ -211,6 +208,8 @@ static inline bool fill_end(struct fill **fill)
 void fill_fail(struct fill **fill); /* cut: readers get an error; nothing is stored */
 uint32_t fill_readers(struct fill *fill);
 bool fill_is_storing(const struct fill *fill);
+/* Not stored this time: larger than 64 KiB, and new to a full cache. The next one will be. */
+bool fill_is_put_off(const struct fill *fill);
 
 /* wake(arg) on the reader's loop when there is something new; once until the next fill_read().
  * NULL: out of memory. Before fill_begin() only the writer's own worker may attach. */

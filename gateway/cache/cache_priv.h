@@ -304,6 +304,7 @@ static inline struct shard *shard_of_entry(const struct cache_entry *entry)
 size_t packed_size(const struct http_field *field);
 char *packed_add(char *to, const struct http_field *field); /* behind its last byte */
 const char *packed_next(const char *at, struct http_field *field);
+void packed_read(const char *at, struct http_field *to, uint32_t count);
 
 /* ---- key.c ---- */
 size_t key_url_at(struct str text); /* where the URL stands in a key, or in the key of a part */
@@ -319,6 +320,10 @@ uint64_t tag_hash_of(const struct cache *cache, struct str tag);
  * lock may be held. */
 bool budget_take(struct cache *cache, size_t bytes, uint64_t url_hash) MUST_USE;
 void budget_give(struct cache *cache, size_t bytes);
+/* May a body of so many bytes come in? A large one into a full cache only when its key is known:
+ * here, or gone lately; else it is from now on. */
+bool budget_admits(struct cache *cache, uint64_t url_hash, uint64_t key_hash,
+                   uint64_t bytes) MUST_USE;
 size_t budget_cost(void *memory); /* of what malloc() gave, to be charged; whole CHARGE_UNITs */
 void budget_shrink(struct cache *cache); /* evicts until the limit holds */
 /* Shard lock. A key that left lately goes to the main queue at once. */
@@ -386,6 +391,12 @@ void tag_unlink(struct tag_link *tag);
 void index_drop(
     struct cache *cache,
     struct cache_entry *entry); /* takes the lock; invalidated; fine when it left already */
+
+/* Shard lock. Is anything stored under a key of this hash? */
+bool index_knows(const struct shard *shard, uint64_t hash);
+
+/* ---- flight.c ---- */
+bool flight_is_followed(struct cache *cache, const struct cache_key *key); /* somebody waits */
 
 /* ---- ban.c ---- */
 enum ban_verdict { BAN_CLEAR, BAN_SOFT, BAN_HARD };

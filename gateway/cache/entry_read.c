@@ -62,27 +62,20 @@ struct http_validators cache_entry_validators(const struct cache_entry *entry)
     };
 }
 
-bool cache_entry_next_field(const struct cache_entry *entry, struct cache_field_walk *walk,
-                            struct http_field *field)
-{
-    if (walk->seen == entry->field_count)
-        return false;
-    walk->at = packed_next(walk->seen++ == 0 ? entry_packed(entry) : walk->at, field);
-    return true;
-}
-
 bool cache_entry_fields(const struct cache_entry *entry, struct arena *arena,
                         struct http_fields *fields)
 {
-    struct cache_field_walk walk = {0};
-    uint32_t room = entry->field_count;
+    uint32_t count = entry->field_count;
 
-    *fields = (struct http_fields){
-        .at = arena_take(arena, room * sizeof(struct http_field)), .room = room, .arena = arena};
-    if (fields->at == NULL)
-        return room == 0;
-    while (fields->count < room)
-        CHECK(cache_entry_next_field(entry, &walk, &fields->at[fields->count++]));
+    *fields = (struct http_fields){.at = arena_take(arena, count * sizeof(struct http_field)),
+                                   .count = count,
+                                   .room = count,
+                                   .arena = arena};
+    if (fields->at == NULL) {
+        *fields = (struct http_fields){.arena = arena};
+        return count == 0;
+    }
+    packed_read(entry_packed(entry), fields->at, count);
     return true;
 }
 
@@ -101,6 +94,15 @@ int64_t cache_entry_ttl_s(const struct cache_entry *entry, uint64_t now_us)
     int64_t ttl_s = entry->lifetime_s - cache_entry_age_s(entry, now_us);
 
     return ttl_s > 0 && cache_entry_is_soft_purged(entry) ? 0 : ttl_s;
+}
+
+enum http_use cache_entry_may_use(const struct cache_entry *entry,
+                                  const struct http_cache_control *wants, uint64_t now_us)
+{
+    if (cache_entry_is_soft_purged(entry))
+        return HTTP_USE_VALIDATE;
+    return http_may_use(wants, cache_entry_age_s(entry, now_us), entry->lifetime_s,
+                        entry->must_revalidate, entry->always_revalidate);
 }
 
 bool cache_entry_is_due_early(const struct cache_entry *entry, uint64_t now_us, uint64_t draw)

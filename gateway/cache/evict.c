@@ -7,6 +7,10 @@
  * against LRU and SIEVE (make bench) it is the best or near it, and the only cheap one that a
  * crawler does not empty. The dead leave first where they are met.
  *
+ * A large newcomer to a full cache would push out hundreds of small entries for one that
+ * may never be asked for again: it comes in at the second request (its key goes to the
+ * ghost at the first), or when others wait for it already.
+ *
  * The budget is one counter that never passes the limit: memory is charged before it
  * is used. The shard that inserts gives first while it has more than its share, then
  * all in turn. Any thread, with no lock held. */
@@ -260,6 +264,23 @@ bool budget_take(struct cache *cache, size_t bytes, uint64_t url_hash)
 void budget_give(struct cache *cache, size_t bytes)
 {
     atomic_fetch_sub_explicit(&cache->charged, bytes, memory_order_relaxed);
+}
+
+bool budget_admits(struct cache *cache, uint64_t url_hash, uint64_t key_hash, uint64_t bytes)
+{
+    struct shard *shard = shard_of(cache, url_hash);
+    uint64_t limit = atomic_load_explicit(&cache->limit, memory_order_relaxed);
+    uint64_t charged = atomic_load_explicit(&cache->charged, memory_order_relaxed);
+    bool is_known;
+
+    if (bytes <= LARGE_BYTES || (charged <= limit && bytes <= limit - charged))
+        return true;
+    pthread_mutex_lock(&shard->lock);
+    is_known = ghost_has(shard, key_hash) || index_knows(shard, key_hash);
+    if (!is_known)
+        ghost_add(shard, key_hash);
+    pthread_mutex_unlock(&shard->lock);
+    return is_known;
 }
 
 size_t budget_cost(void *memory)

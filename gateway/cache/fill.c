@@ -146,6 +146,11 @@ static void begin_storing(struct fill *fill, const struct fill_head *head,
     bool is_inside = head->has_length && head->length <= INSIDE_MOST;
 
     fill->url_hash = intent->key->url_hash;
+    fill->is_put_off = head->has_length && head->length > LARGE_BYTES &&
+                       !flight_is_followed(cache, intent->key) &&
+                       !budget_admits(cache, fill->url_hash, intent->key->hash.lo, head->length);
+    if (fill->is_put_off)
+        return;
     fill->draft =
         entry_new(cache, head->status, head->fields, intent, is_inside ? (size_t)head->length : 0);
     if (fill->draft == NULL)
@@ -404,31 +409,6 @@ void fill_trailers(struct fill *fill, const struct http_fields *fields)
 
 /* ---- the end ---- */
 
-/* The chunks in one piece: a small body in the entry, as if its length had been announced. */
-static bool store_chain(struct fill *fill, struct cache_replaced *replaced)
-{
-    size_t total = (size_t)fill->total;
-    struct cache_entry *entry;
-    struct block *body;
-    bool is_stored;
-
-    if (total > INSIDE_MOST) {
-        body = block_new(fill->cache, total, fill->url_hash);
-        if (body == NULL)
-            return false;
-        chain_copy(fill, body->bytes);
-        entry_set_block(fill->draft, body);
-        return index_replace(fill->cache, fill->draft, NULL, replaced);
-    }
-    entry = entry_again(fill->draft, total);
-    if (entry == NULL)
-        return false;
-    chain_copy(fill, entry_inside(entry));
-    is_stored = index_replace(fill->cache, entry, NULL, replaced);
-    cache_entry_release(&entry);
-    return is_stored;
-}
-
 static bool store(struct fill *fill, struct cache_replaced *replaced)
 {
     *replaced = (struct cache_replaced){.is_any = false};
@@ -436,7 +416,7 @@ static bool store(struct fill *fill, struct cache_replaced *replaced)
         (fill->head.has_length && fill->total != fill->head.length))
         return false;
     if (fill->mode == FILL_CHAIN && fill->total > 0)
-        return store_chain(fill, replaced);
+        return chain_store(fill, replaced);
     if (fill->block != NULL)
         entry_set_block(fill->draft, block_hold(fill->block));
     return index_replace(fill->cache, fill->draft, NULL, replaced);
@@ -494,4 +474,9 @@ uint32_t fill_readers(struct fill *fill)
 bool fill_is_storing(const struct fill *fill)
 {
     return fill->is_storing;
+}
+
+bool fill_is_put_off(const struct fill *fill)
+{
+    return fill->is_put_off;
 }

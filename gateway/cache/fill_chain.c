@@ -14,6 +14,22 @@ bool chain_is_full(const struct fill *fill)
     return !fill->is_storing && fill->total - fill_slowest(fill) >= RING_MOST;
 }
 
+/* What turns out to be large is judged as if that had been announced; several who read it at once
+ * are reason enough to keep it. */
+static bool may_go_on(struct fill *fill, size_t size)
+{
+    bool is_shared;
+
+    if (fill->total + size <= LARGE_BYTES)
+        return true;
+    pthread_mutex_lock(&fill->lock);
+    is_shared = fill->reader_count > 1;
+    pthread_mutex_unlock(&fill->lock);
+    fill->is_put_off = !is_shared && !budget_admits(fill->cache, fill->url_hash, fill->draft->hash,
+                                                    fill->total + size);
+    return !fill->is_put_off;
+}
+
 static struct chunk *chunk_new(struct fill *fill, size_t size)
 {
     struct chunk *chunk = malloc(sizeof(*chunk) + size);
@@ -24,7 +40,7 @@ static struct chunk *chunk_new(struct fill *fill, size_t size)
     if (!fill->is_storing)
         return chunk; /* bounded by the pace */
     chunk->charged = budget_cost(chunk);
-    if (budget_take(fill->cache, chunk->charged, fill->url_hash))
+    if (may_go_on(fill, size) && budget_take(fill->cache, chunk->charged, fill->url_hash))
         return chunk;
     chunk->charged = 0;
     pthread_mutex_lock(&fill->lock);
@@ -130,7 +146,7 @@ const struct chunk *chain_find(const struct fill *fill, uint64_t offset)
     return chunk;
 }
 
-void chain_copy(const struct fill *fill, char *to)
+static void chain_copy(const struct fill *fill, char *to)
 {
     size_t left = (size_t)fill->total;
 
@@ -141,4 +157,29 @@ void chain_copy(const struct fill *fill, char *to)
         to += part;
         left -= part;
     }
+}
+
+/* A small body goes into the entry, as if its length had been announced. */
+bool chain_store(struct fill *fill, struct cache_replaced *replaced)
+{
+    size_t total = (size_t)fill->total;
+    struct cache_entry *entry;
+    struct block *body;
+    bool is_stored;
+
+    if (total > INSIDE_MOST) {
+        body = block_new(fill->cache, total, fill->url_hash);
+        if (body == NULL)
+            return false;
+        chain_copy(fill, body->bytes);
+        entry_set_block(fill->draft, body);
+        return index_replace(fill->cache, fill->draft, NULL, replaced);
+    }
+    entry = entry_again(fill->draft, total);
+    if (entry == NULL)
+        return false;
+    chain_copy(fill, entry_inside(entry));
+    is_stored = index_replace(fill->cache, entry, NULL, replaced);
+    cache_entry_release(&entry);
+    return is_stored;
 }

@@ -68,6 +68,7 @@ struct fill {
     enum fill_state state;
     enum fill_mode mode;
     bool is_storing; /* written by the writer alone, which may read it without the lock */
+    bool is_put_off; /* large, and new to a full cache */
     bool is_lost;    /* bytes went by without a reader: nobody can begin any more */
     bool is_room_posted;
     size_t wanted; /* what fill_write() refused; 0: nothing */
@@ -128,7 +129,7 @@ bool chain_append(struct fill *fill, struct str bytes) MUST_USE;
 void chain_trim(struct fill *fill); /* lock held: frees what every reader has passed */
 void chain_free(struct fill *fill);
 const struct chunk *chain_find(const struct fill *fill, uint64_t offset); /* lock held */
-/* The writer: everything, as long as `total`. */
-void chain_copy(const struct fill *fill, char *to);
+/* The writer, at the end: stores the chunks in one piece. False: no room, or purged meanwhile. */
+bool chain_store(struct fill *fill, struct cache_replaced *replaced) MUST_USE;
 
 #endif

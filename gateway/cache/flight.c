@@ -111,6 +111,19 @@ static bool attach(struct flight_ticket *ticket, struct fill *fill)
     return ticket->reader != NULL;
 }
 
+bool flight_is_followed(struct cache *cache, const struct cache_key *key)
+{
+    struct flight_shard *shard = flight_shard_of(cache, key->hash);
+    struct flight *flight;
+    bool is_followed;
+
+    pthread_mutex_lock(&shard->lock);
+    flight = *find_flight(shard, key);
+    is_followed = flight != NULL && flight->followers > 0;
+    pthread_mutex_unlock(&shard->lock);
+    return is_followed;
+}
+
 /* ---- joining ---- */
 
 static struct flight *flight_new(struct cache *cache, struct flight_shard *shard,

@@ -34,6 +34,15 @@ static struct cache_entry **find_key(const struct shard *shard, uint64_t hash, s
     return at;
 }
 
+bool index_knows(const struct shard *shard, uint64_t hash)
+{
+    const struct cache_entry *entry = shard->buckets > 0 ? *key_bucket(shard, hash) : NULL;
+
+    while (entry != NULL && entry->hash != hash)
+        entry = entry->next_key;
+    return entry != NULL;
+}
+
 /* ---- tables ---- */
 
 static void link_url(struct shard *shard, struct cache_entry *entry)

@@ -10,9 +10,16 @@
 enum { SPELLED = 0x80 };
 _Static_assert((int)HTTP_NAMES <= (int)SPELLED, "an id leaves the upper bit free");
 
+/* http_name_text() without a call for each field of each hit. */
+static const struct str usual[HTTP_NAMES] = {[HTTP_OTHER] = {NULL, 0},
+#define X(id, name) [HTTP_##id] = {name, sizeof(name) - 1},
+                                             HTTP_KNOWN_FIELDS(X)
+#undef X
+};
+
 static bool is_usual(const struct http_field *field)
 {
-    return field->id != HTTP_OTHER && str_eq(field->name, http_name_text(field->id));
+    return field->id != HTTP_OTHER && str_eq(field->name, usual[field->id]);
 }
 
 static size_t length_size(size_t len)
@@ -67,10 +74,10 @@ size_t packed_size(const struct http_field *field)
 
 char *packed_add(char *to, const struct http_field *field)
 {
-    bool usual = is_usual(field);
+    bool is_short = is_usual(field);
 
-    *to++ = (char)(field->id | (usual ? 0 : SPELLED));
-    if (!usual)
+    *to++ = (char)(field->id | (is_short ? 0 : SPELLED));
+    if (!is_short)
         to = put_text(to, field->name);
     return put_text(to, field->value);
 }
@@ -81,8 +88,14 @@ const char *packed_next(const char *at, struct http_field *field)
 
     field->id = (enum http_name)(head & (SPELLED - 1));
     if (head < SPELLED)
-        field->name = http_name_text(field->id);
+        field->name = usual[field->id];
     else
         at = get_text(at, &field->name);
     return get_text(at, &field->value);
+}
+
+void packed_read(const char *at, struct http_field *to, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        at = packed_next(at, &to[i]);
 }

@@ -311,7 +311,7 @@ void fetch_pass_on(struct request *r, int status, const struct http_fields *fiel
     if (r->fetch.lead != NULL && r->cache.stored)
         flight_open(r->fetch.lead, r->fetch.fill);
     else
-        fetch_close_flight(r, FLIGHT_GO, true);
+        fetch_close_flight(r, FLIGHT_GO, !fill_is_put_off(r->fetch.fill));
     if (r->fetch.is_refresh && !r->cache.stored)
         refresh_failed(r);
     answered(r);

@@ -16,20 +16,20 @@ static bool has_other_conditions(const struct http_fields *fields)
            http_fields_count_of(fields, HTTP_IF_UNMODIFIED_SINCE) > 0;
 }
 
+/* Which bytes a stored part holds. */
+static bool read_range(const struct request *r, const struct cache_entry *part,
+                       struct http_content_range *has)
+{
+    struct http_fields fields;
+
+    return cache_entry_fields(part, r->arena, &fields) && http_content_range_parse(&fields, has);
+}
+
 static bool has_strong_etag(const struct cache_entry *part)
 {
     struct str etag = cache_entry_validators(part).etag;
 
     return etag.ptr != NULL && http_etag_list_has(etag, etag, false);
-}
-
-/* Which bytes a stored part holds. */
-bool part_has(const struct request *r, const struct cache_entry *part,
-              struct http_content_range *has)
-{
-    struct http_fields fields;
-
-    return cache_entry_fields(part, r->arena, &fields) && http_content_range_parse(&fields, has);
 }
 
 /* Under the key of parts (range empty), or of this very Range; held, or NULL. */
@@ -60,7 +60,7 @@ static bool holds_range(const struct request *r, const struct cache_entry *part)
     struct http_content_range has;
     struct http_range wanted;
 
-    return part_has(r, part, &has) &&
+    return read_range(r, part, &has) &&
            http_range_parse(&r->head.fields, &stored, has.size, &wanted) == HTTP_RANGE_ONE &&
            wanted.first >= has.first && wanted.last <= has.last;
 }
@@ -70,7 +70,7 @@ static bool is_worth_completing(const struct request *r, const struct cache_entr
 {
     struct http_content_range has;
 
-    return part_has(r, part, &has) && has.first == 0 && has.last + 1 < has.size &&
+    return read_range(r, part, &has) && has.first == 0 && has.last + 1 < has.size &&
            has.size <= r->config->cache.max_object_bytes && !r->cache.wants.no_store &&
            !r->cache.wants.no_cache && (has_strong_etag(part) || is_fresh(r, part));
 }
@@ -111,7 +111,7 @@ bool part_add_range(struct request *r, struct http_fields *fields)
     struct http_content_range has;
     struct str rest;
 
-    if (!part_has(r, r->cache.part, &has))
+    if (!read_range(r, r->cache.part, &has))
         return false; /* out of memory: it has been read before */
     rest = arena_printf(r->arena, "bytes=%" PRIu64 "-", has.last + 1);
     r->cache.fwd = "partial";

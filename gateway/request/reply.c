@@ -185,15 +185,14 @@ static bool is_about_the_body(enum http_name id)
            id == HTTP_CONTENT_RANGE;
 }
 
-static bool add_entry_fields(struct request *r, const struct cache_entry *entry, bool whole)
+static bool add_entry_fields(struct request *r, const struct http_fields *fields, bool whole)
 {
-    struct cache_field_walk walk = {0};
-    struct http_field field;
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const struct http_field *field = &fields->at[i];
 
-    while (cache_entry_next_field(entry, &walk, &field)) {
-        if ((!whole && is_about_the_body(field.id)) || http_is_tag_field(field.id))
+        if ((!whole && is_about_the_body(field->id)) || http_is_tag_field(field->id))
             continue;
-        if (!http_fields_add_field(&r->out, &field))
+        if (!http_fields_add_field(&r->out, field))
             return false;
     }
     return true;
@@ -208,15 +207,14 @@ static bool add_content_range(struct request *r, const struct http_range *range,
 
 /* Of a stored part, what of it was asked for; one that is not what its Content-Range says goes as
  * it is, to the Range that brought it. */
-static bool apply_part(struct request *r, const struct cache_entry *part,
-                       const struct http_validators *stored)
+static bool apply_part(struct request *r, const struct stored *part)
 {
-    struct str body = cache_entry_meta(part).body;
+    struct str body = part->meta.body;
     struct http_content_range has;
     struct http_range range;
 
-    if (!part_has(r, part, &has) || has.last - has.first + 1 != body.len ||
-        http_range_parse(&r->head.fields, stored, has.size, &range) != HTTP_RANGE_ONE ||
+    if (!http_content_range_parse(&part->fields, &has) || has.last - has.first + 1 != body.len ||
+        http_range_parse(&r->head.fields, &part->validators, has.size, &range) != HTTP_RANGE_ONE ||
         range.first < has.first || range.last > has.last)
         return true;
     (void)http_fields_remove(&r->out, HTTP_CONTENT_RANGE);
@@ -225,16 +223,16 @@ static bool apply_part(struct request *r, const struct cache_entry *part,
 }
 
 /* One range of a stored 200; else the whole. */
-static bool apply_range(struct request *r, const struct cache_entry *entry,
-                        const struct cache_meta *meta, const struct http_validators *stored)
+static bool apply_range(struct request *r, const struct stored *stored)
 {
+    const struct cache_meta *meta = &stored->meta;
     struct http_range range;
 
     if (meta->status == 206)
-        return apply_part(r, entry, stored);
+        return apply_part(r, stored);
     if (meta->status != 200 || !str_eq(r->head.method, STR("GET")))
         return true;
-    switch (http_range_parse(&r->head.fields, stored, meta->body.len, &range)) {
+    switch (http_range_parse(&r->head.fields, &stored->validators, meta->body.len, &range)) {
     case HTTP_RANGE_NONE:
         return true;
     case HTTP_RANGE_UNSATISFIABLE:
@@ -252,28 +250,31 @@ static bool apply_range(struct request *r, const struct cache_entry *entry,
 
 enum step reply_entry(struct request *r, struct cache_entry *entry, enum cache_status status)
 {
-    struct cache_meta meta = cache_entry_meta(entry);
-    struct http_validators stored = cache_entry_validators(entry);
+    struct stored stored = {.entry = entry,
+                            .meta = cache_entry_meta(entry),
+                            .validators = cache_entry_validators(entry)};
     uint64_t now_us = loop_now_us(r->context->loop);
     int64_t age_s = cache_entry_age_s(entry, now_us);
     bool is_head = str_eq(r->head.method, STR("HEAD"));
     bool is_unmodified =
-        meta.status == 200 && !r->cache.is_by_body &&
-        http_evaluate(&r->head.fields, &stored, loop_wall_us(r->context->loop) / 1000000) ==
-            HTTP_COND_NOT_MODIFIED;
+        stored.meta.status == 200 && !r->cache.is_by_body &&
+        http_evaluate(&r->head.fields, &stored.validators,
+                      loop_wall_us(r->context->loop) / 1000000) == HTTP_COND_NOT_MODIFIED;
 
     r->cache.status = status;
-    if (!coding_of_entry(r, entry))
+    if (!cache_entry_fields(entry, r->arena, &stored.fields))
+        return reply_out_of_memory(r);
+    if (!coding_of_entry(r, &stored))
         return reply_not_acceptable(r);
-    start_over(r, is_unmodified ? 304 : meta.status);
+    start_over(r, is_unmodified ? 304 : stored.meta.status);
     if (status == CACHE_HIT) {
         cache_entry_count_hit(entry);
         advise_saw_hit(r->cells->seen, age_s > 0 ? (uint64_t)age_s * 1000000 : 0);
     }
-    r->answer.bytes = r->coding.is_wanted ? r->coding.whole : meta.body;
-    if (!add_entry_fields(r, entry, !is_unmodified) || !coding_fields(r) ||
+    r->answer.bytes = r->coding.is_wanted ? r->coding.whole : stored.meta.body;
+    if (!add_entry_fields(r, &stored.fields, !is_unmodified) || !coding_fields(r) ||
         !reply_field(r, HTTP_AGE, reply_number(r, (uint64_t)(age_s < 0 ? 0 : age_s))) ||
-        (!is_unmodified && !apply_range(r, entry, &meta, &stored)) || !reply_common(r))
+        (!is_unmodified && !apply_range(r, &stored)) || !reply_common(r))
         return reply_out_of_memory(r);
     r->answer.has_length = true;
     r->answer.length = r->answer.bytes.len;

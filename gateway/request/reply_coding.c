@@ -184,17 +184,15 @@ static bool make_elsewhere(struct request *r, struct cache_entry *entry)
     return true;
 }
 
-bool coding_of_entry(struct request *r, struct cache_entry *entry)
+bool coding_of_entry(struct request *r, const struct stored *stored)
 {
-    struct cache_meta meta = cache_entry_meta(entry);
-    struct http_fields fields;
+    struct cache_entry *entry = stored->entry;
+    size_t len = stored->meta.body.len;
     enum codec_kind kind;
 
-    if (r->config->cache.compress.count == 0 || meta.body.len < r->config->cache.compress_min_bytes)
+    if (r->config->cache.compress.count == 0 || len < r->config->cache.compress_min_bytes)
         return true;
-    if (!cache_entry_fields(entry, r->arena, &fields))
-        return true; /* as it is; the answer will need memory too */
-    if (!choose(r, meta.status, &fields))
+    if (!choose(r, stored->meta.status, &stored->fields))
         return false;
     if (!r->coding.is_wanted)
         return true;
@@ -209,7 +207,7 @@ bool coding_of_entry(struct request *r, struct cache_entry *entry)
         r->coding.is_wanted = false;
         return true;
     }
-    if (meta.body.len > AT_ONCE_BYTES)
+    if (len > AT_ONCE_BYTES)
         (void)make_elsewhere(r, entry);
     else if (cache_entry_claim_coding(entry, kind))
         cache_entry_code(entry, kind);

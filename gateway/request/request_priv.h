@@ -330,8 +330,16 @@ struct buf *reply_draft(struct request *r);
 /* What was written there, in the arena, with a NUL behind it; ptr NULL when it did not fit. */
 struct str reply_keep(struct request *r);
 
+/* A stored answer as it is read for one reply; all slices are the entry's or the arena's. */
+struct stored {
+    struct cache_entry *entry;
+    struct cache_meta meta;
+    struct http_validators validators;
+    struct http_fields fields;
+};
+
 /* reply_coding.c: each false when no coding that the client accepts can be had (406) */
-bool coding_of_entry(struct request *r, struct cache_entry *entry);
+bool coding_of_entry(struct request *r, const struct stored *stored);
 bool coding_of_reader(struct request *r, const struct fill_head *head);
 /* Vary, Content-Encoding and a weak ETag, after the answer's own are in r->out. False: memory. */
 bool coding_fields(struct request *r);
@@ -409,9 +417,6 @@ void fetch_pass_on(struct request *r, int status, const struct http_fields *fiel
 void fetch_start_over(struct request *r);
 
 /* part.c */
-/* Which bytes a stored part holds. False: its Content-Range cannot be read, or out of memory. */
-bool part_has(const struct request *r, const struct cache_entry *part,
-              struct http_content_range *has);
 bool part_answers(struct request *r); /* r's entry is a part that holds what it asks for */
 bool part_add_range(struct request *r, struct http_fields *fields);
 bool part_on_head(struct request *r, int status, const struct http_fields *fields,

@@ -180,15 +180,7 @@ bool lookup_has_changed(struct request *r)
 
 enum http_use lookup_judge(const struct request *r, const struct cache_entry *entry)
 {
-    struct cache_meta meta = cache_entry_meta(entry);
-    uint64_t now_us = loop_now_us(r->context->loop);
-    int64_t age_s = cache_entry_age_s(entry, now_us);
-    int64_t ttl_s = cache_entry_ttl_s(entry, now_us);
-
-    if (cache_entry_is_soft_purged(entry))
-        return HTTP_USE_VALIDATE;
-    return http_may_use(&r->cache.wants, age_s, age_s + ttl_s, meta.must_revalidate,
-                        meta.always_revalidate);
+    return cache_entry_may_use(entry, &r->cache.wants, loop_now_us(r->context->loop));
 }
 
 static enum step unsatisfiable(struct request *r)

@@ -4,6 +4,8 @@
 
 #include "cache_fixture.h"
 
+#include <unistd.h>
+
 static uint64_t listed_bytes(const struct world *world, uint32_t *entries)
 {
     struct cache_item items[64];
@@ -66,6 +68,53 @@ static void a_hundred_thousand_inserts_stay_within_the_budget(void **state)
     world_free(&world);
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+static uint64_t resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long pages, resident;
+
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%lu %lu", &pages, &resident), 2);
+    fclose(file);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+#endif
+
+/* What is charged is what the process occupies, or little less: malloc leaves gaps between
+ * neighbours of many sizes. */
+static void the_process_occupies_what_is_charged(void **state)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    (void)state; /* memory is dealt out otherwise */
+#else
+    enum { LIMIT = 48 << 20 };
+    struct world world = world_new(LIMIT, 1 << 20);
+    uint64_t random = 88172645463325252U, before = resident_bytes(), charged;
+    uint32_t entries;
+    char target[32];
+
+    (void)state;
+    for (int i = 0; i < 150000; i++) {
+        struct answer answer = {.target = target};
+
+        random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        answer.body_bytes = (random >> 20) % (UINT64_C(64) << (random >> 60) % 11);
+        answer.has_no_length = (random >> 40 & 3) == 0;
+        snprintf(target, sizeof(target), "/r/%d", i);
+        arena_reset(world.arena);
+        (void)store(&world, &answer);
+    }
+    charged = counts_of(&world).memory_bytes;
+    print_message("charged %" PRIu64 " of %d, resident %" PRIu64 "\n", charged, LIMIT,
+                  resident_bytes() - before);
+    assert_true(resident_bytes() - before <= UINT64_C(5) * LIMIT / 4);
+    assert_true(charged > LIMIT / 10 * 9 && charged <= LIMIT);
+    assert_true(listed_bytes(&world, &entries) == charged);
+    world_free(&world);
+#endif
+}
+
 static void what_is_held_stays_charged_until_it_is_released(void **state)
 {
     struct world world = world_new(1 << 20, 1 << 20);
@@ -96,6 +145,100 @@ static void what_can_never_fit_pushes_nobody_out(void **state)
     assert_int_equal(counts_of(&world).evictions, 0);
     world_free(&world);
 }
+
+/* ---- large newcomers ---- */
+
+enum { FULL = 4 << 20, LARGE = 100000 };
+
+/* Until the first has had to leave: there is room for one small entry at most. */
+static void fill_up(const struct world *world)
+{
+    char target[32];
+    struct answer answer = {.target = target, .body_bytes = 1000};
+
+    for (int i = 0; counts_of(world).evictions == 0; i++) {
+        snprintf(target, sizeof(target), "/small/%d", i);
+        arena_reset(world->arena);
+        assert_true(store(world, &answer));
+    }
+}
+
+static const struct {
+    const char *name;
+    bool is_full;
+    size_t body_bytes;
+    bool is_in_first, is_in_second;
+} newcomers[] = {
+    {"large, while there is room", false, LARGE, true, true},
+    {"large, when it is full", true, LARGE, false, true},
+    {"small, when it is full", true, 60000, true, true},
+};
+
+static void what_is_large_comes_into_a_full_cache_at_the_second_request(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(newcomers) * 2; i++) {
+        struct world world = world_new(FULL, 1 << 20);
+        size_t row = i / 2;
+        struct answer answer = {
+            .target = "/l", .body_bytes = newcomers[row].body_bytes, .has_no_length = i % 2 == 1};
+        bool is_in_first, is_in_second;
+
+        if (newcomers[row].is_full)
+            fill_up(&world);
+        is_in_first = store(&world, &answer);
+        is_in_second = store(&world, &answer);
+        if (is_in_first != newcomers[row].is_in_first ||
+            is_in_second != newcomers[row].is_in_second)
+            fail_msg("%s%s: first %d, second %d", newcomers[row].name,
+                     answer.has_no_length ? ", chunked" : "", is_in_first, is_in_second);
+        assert_true(counts_of(&world).memory_bytes <= FULL);
+        world_free(&world);
+    }
+}
+
+static void a_large_answer_in_the_cache_is_renewed_there(void **state)
+{
+    struct world world = world_new(FULL, 1 << 20);
+    struct answer answer = {.target = "/l", .body_bytes = LARGE};
+
+    (void)state;
+    assert_true(store(&world, &answer));
+    fill_up(&world);
+    for (int i = 0; i < 3; i++) {
+        assert_true(has(&world, &answer));
+        assert_true(store(&world, &answer));
+    }
+    world_free(&world);
+}
+
+static void told(void *arg, enum flight_outcome outcome, struct fill_reader *reader)
+{
+    (void)arg;
+    (void)outcome;
+    (void)reader;
+}
+
+static void what_others_wait_for_is_no_newcomer(void **state)
+{
+    struct world world = world_new(FULL, 1 << 20);
+    struct answer answer = {.target = "/l", .body_bytes = LARGE};
+    struct cache_key key;
+    struct flight_wait wait = {.loop = world.loop, .told = told, .wake = no_room};
+    struct flight *lead = NULL, *none = NULL;
+
+    (void)state;
+    fill_up(&world);
+    key = key_of(&world, &answer);
+    assert_int_equal(cache_join(world.cache, &key, START_US, &wait, &lead), FLIGHT_LEAD);
+    assert_int_equal(cache_join(world.cache, &key, START_US, &wait, &none), FLIGHT_FOLLOW);
+    assert_true(store(&world, &answer));
+    flight_leave(&wait);
+    flight_close(&lead, FLIGHT_RETRY, false, START_US);
+    world_free(&world);
+}
+
+/* ---- scans ---- */
 
 enum { HOT_KEYS = 400, SCAN_STEPS = 60000 }; /* every fourth request is for a hot key */
 
@@ -160,8 +303,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hundred_thousand_inserts_stay_within_the_budget),
+        cmocka_unit_test(the_process_occupies_what_is_charged),
         cmocka_unit_test(what_is_held_stays_charged_until_it_is_released),
         cmocka_unit_test(what_can_never_fit_pushes_nobody_out),
+        cmocka_unit_test(what_is_large_comes_into_a_full_cache_at_the_second_request),
+        cmocka_unit_test(a_large_answer_in_the_cache_is_renewed_there),
+        cmocka_unit_test(what_others_wait_for_is_no_newcomer),
         cmocka_unit_test(hot_keys_survive_a_scan_better_than_in_a_fifo),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
