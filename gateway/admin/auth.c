@@ -4,74 +4,32 @@
  * parameter, so that a browser cannot be made to send it. Without a token the listener is
  * loopback (config/ sees to it), and what can reach loopback from afar is a browser: by a form of
  * another site (an unsafe method with a foreign Origin) or by a name that was made to point at
- * 127.0.0.1 (a Host that is not ours). Guessing is bounded: after GUESSES wrong tokens
+ * 127.0.0.1 (a Host that is not ours). Guessing is bounded: after sixty wrong tokens
  * from one address in a minute nothing more is compared. Main thread. */
 #include "admin/admin_priv.h"
 
-enum { GUESSES = 60 };
-
-static const struct window_set guesses = {
-    .at = {{.name = {"wrong_tokens", 12},
-            .kind = WINDOW_FIXED,
-            .limit = GUESSES,
-            .burst = GUESSES,
-            .period_ms = 60000}},
-    .count = 1,
-};
-
 /* ---- the token ---- */
-
-/* The credentials of the one Authorization field; ptr NULL: none, or not Bearer. */
-static struct str bearer(const struct http_fields *fields)
-{
-    struct str value = http_fields_get(fields, HTTP_AUTHORIZATION);
-    size_t blank = str_find(value, ' ');
-
-    if (value.ptr == NULL || http_fields_count_of(fields, HTTP_AUTHORIZATION) != 1 ||
-        !str_ieq(str_at(value.ptr, blank), STR("Bearer")))
-        return STR_NONE;
-    return str_trim(str_from(value, blank));
-}
-
-static bool same_secret(struct str a, struct str b)
-{
-    char digests[2][65];
-
-    hash_sha256_hex(a, digests[0]);
-    hash_sha256_hex(b, digests[1]);
-    return bytes_equal_constant_time(digests[0], digests[1], 64);
-}
-
-/* Charges `cost` wrong guesses to the caller's address; how many are left. */
-static uint64_t guesses_left(const struct call *call, uint64_t cost)
-{
-    const struct request_shared *shared = call->admin->shared;
-    struct limit_time now = {loop_now_us(call->admin->loop), loop_wall_us(call->admin->loop)};
-    struct hash128 address = hash_sip128(&shared->seed, call->question->peer);
-    struct limit_policy policy = {
-        &guesses, limit_key(address, LIMIT_ROUTE_OF_CLIENT, STR("admin token")), address};
-    struct limit_state state;
-
-    limit_take(shared->limiter, &policy, 1, cost, now, &state);
-    return state.count > 0 ? state.windows[0].remaining : GUESSES;
-}
 
 static bool check_token(struct call *call)
 {
-    struct str given = bearer(call->question->fields);
+    struct limit_time now = {loop_now_us(call->admin->loop), loop_wall_us(call->admin->loop)};
+    struct str given = request_bearer(call->question->fields);
 
     if (given.len == 0) {
         answer_refusal(call, 401, "This needs \"Authorization: Bearer TOKEN\".");
         return false;
     }
-    if (guesses_left(call, 0) == 0) {
-        answer_refusal(call, 429, "Too many wrong tokens came from here; wait a minute.");
-        return false;
-    }
-    if (same_secret(given, call->config->admin.token))
+    switch (request_judge_token(call->admin->shared, call->config, given, call->question->peer,
+                                STR("admin token"), now)) {
+    case TOKEN_RIGHT:
         return true;
-    (void)guesses_left(call, 1);
-    answer_refusal(call, 401, "The token is not valid.");
+    case TOKEN_WRONG:
+        answer_refusal(call, 401, "The token is not valid.");
+        break;
+    case TOKEN_TOO_MANY:
+        answer_refusal(call, 429, "Too many wrong tokens came from here; wait a minute.");
+        break;
+    }
     return false;
 }
 

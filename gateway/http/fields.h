@@ -38,6 +38,7 @@
     X(WWW_AUTHENTICATE, "WWW-Authenticate") X(X_API_KEY, "X-API-Key") \
     X(X_CACHE_STATUS, "X-Cache-Status") X(X_FORWARDED_FOR, "X-Forwarded-For") \
     X(X_FORWARDED_HOST, "X-Forwarded-Host") X(X_FORWARDED_PROTO, "X-Forwarded-Proto") \
+    X(X_GATEWAY_EXPLAIN, "X-Gateway-Explain") \
     X(X_ORIGINAL_URL, "X-Original-URL") X(X_RATELIMIT_LIMIT, "X-RateLimit-Limit") \
     X(X_RATELIMIT_REMAINING, "X-RateLimit-Remaining") \
     X(X_RATELIMIT_RESET, "X-RateLimit-Reset") X(X_REQUEST_ID, "X-Request-Id") \

@@ -39,6 +39,7 @@ static const uint8_t rules[HTTP_NAMES] = {
     /* the gateway's own in both directions */
     [HTTP_VIA] = DROP | PROTECTED,
     [HTTP_X_REQUEST_ID] = DROP | PROTECTED,
+    [HTTP_X_GATEWAY_EXPLAIN] = DROP,
     [HTTP_X_RATELIMIT_LIMIT] = DROP,
     [HTTP_X_RATELIMIT_REMAINING] = DROP,
     [HTTP_X_RATELIMIT_RESET] = DROP,

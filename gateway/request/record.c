@@ -124,8 +124,7 @@ static void put_request(struct request_record *record, struct request *r)
     record->path = put(record, r->path); /* last: the longest */
 }
 
-static void put_record(struct request_record *record, struct request *r,
-                       const struct request_end *end)
+void record_fill(struct request_record *record, struct request *r, const struct request_end *end)
 {
     bool fetched = r->fetch.is_on && r->fetch.started_us >= r->arrival.started_us;
 
@@ -154,7 +153,7 @@ static void put_record(struct request_record *record, struct request *r,
 
 static void write_to(struct ring *ring, struct request *r, const struct request_end *end)
 {
-    put_record(ring_open(ring), r, end);
+    record_fill(ring_open(ring), r, end);
     ring_close(ring);
 }
 

@@ -89,7 +89,9 @@ bool reply_common(struct request *r)
         return false;
     if (r->cache.status != CACHE_OFF && !add_cache_fields(r))
         return false;
-    return r->route == NULL || !r->route->edits_answers || route_answer_fields(r);
+    if (r->route != NULL && r->route->edits_answers && !route_answer_fields(r))
+        return false;
+    return !r->is_explained || explain_answer(r);
 }
 
 /* ---- our own words ---- */

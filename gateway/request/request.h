@@ -283,5 +283,21 @@ void request_records_free(struct request_records **records); /* after the contex
 bool request_records_find(struct request_records *records, struct str id,
                           struct request_record *record);
 struct str request_record_str(const struct request_record *record, struct record_text text);
+/* As one JSON object, compact, UTF-8. `out` too small: it is broken. */
+void request_record_write(struct buf *out, const struct request_record *record);
+
+/* ---- the admin token ---- */
+/* The credentials of the one Authorization field; ptr NULL: none, several, or not Bearer. */
+struct str request_bearer(const struct http_fields *fields);
+enum token_verdict {
+    TOKEN_RIGHT,
+    TOKEN_WRONG,
+    TOKEN_TOO_MANY /* sixty wrong ones came from the peer in a minute: nothing was compared */
+};
+/* Is `given` the admin token of `config`? In constant time; wrong ones are counted for `peer` under
+ * `where`. With no token set none is right. Any thread. */
+enum token_verdict request_judge_token(const struct request_shared *shared,
+                                       const struct config *config, struct str given,
+                                       struct str peer, struct str where, struct limit_time now);
 
 #endif

@@ -209,6 +209,7 @@ struct request {
     struct request *next_orphan, **orphan_back; /* NULL: it is none */
     uint32_t references; /* the server's, the fetch's, the admin question's */
     bool is_warm;        /* nobody's: it is not counted for clients */
+    bool is_explained;   /* an operator asks for its decision record */
     bool is_finished, is_waiting, is_answered, is_walking;
 
     struct http_request_head head;
@@ -469,5 +470,12 @@ struct str observe_client(struct request *r); /* as logs may name it */
 /* record.c */
 bool records_join(struct request_records *records, struct request_context *context) MUST_USE;
 void record_write(struct request *r, const struct request_end *end);
+/* What is known of it now. */
+void record_fill(struct request_record *record, struct request *r, const struct request_end *end);
+
+/* explain.c */
+/* Sets r->is_explained when an operator asks, and takes the token out of the head. */
+void explain_ask(struct request *r);
+bool explain_answer(struct request *r); /* adds the field; false: out of memory */
 
 #endif

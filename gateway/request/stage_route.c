@@ -27,6 +27,7 @@ enum step stage_route(struct request *r)
     const struct routes *routes = request_rules_routes(r->crules->rules);
     enum step step;
 
+    explain_ask(r);
     if (route_preflight(r, &step))
         return step;
     switch (routes_find(routes, r->facts.host, r->path, r->head.method, &r->match)) {
