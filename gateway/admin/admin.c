@@ -50,6 +50,7 @@ void admin_free(struct admin **admin)
 {
     if (*admin != NULL) {
         growth_stop(*admin);
+        resources_end(*admin);
         streams_end(*admin);
         warm_end(*admin);
     }

@@ -42,6 +42,9 @@ void admin_answer(struct admin *admin, struct request_system *question);
 /* Begins to fetch cache.warm.urls; once the workers run, and again with a new configuration. With
  * before_ready the first time holds /ready back until it is over. */
 void admin_warm(struct admin *admin, const struct config *config);
+/* Samples what this gateway and its neighbours use from now on, as `config` says; again with a new
+ * configuration. */
+void admin_measure(struct admin *admin, const struct config *config);
 /* Ends what is streamed to operators: the gateway drains. */
 void admin_drain(struct admin *admin);
 /* Counts one attempt to take a new configuration, whoever asked for it; `ok`: it is in force. */

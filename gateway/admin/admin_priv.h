@@ -26,6 +26,18 @@ struct evictions {
     uint32_t count, next;
 };
 
+/* resources.c, scrape.c: what we and our neighbours use. */
+struct scrape; /* one that is asked for its containers' metrics */
+struct resources {
+    struct deadline due;
+    uint64_t interval_us, sampled_us, oom_kills_before;
+    bool has_reading;
+    struct advise_reading reading;
+    struct advise_series series;
+    struct advise_trouble trouble;
+    struct scrape *scrape; /* NULL: nobody is asked */
+};
+
 /* What was warmed lately, and who waits for it. */
 struct warm_entry {
     struct admin *admin;
@@ -57,6 +69,7 @@ struct admin {
     uint64_t hard_purged, soft_purged; /* entries, by calls of this room */
     struct growth growth;
     struct evictions evictions;
+    struct resources resources;
     struct streams streams;
     struct warmings warm;
 };
@@ -176,6 +189,19 @@ struct asked asked_of(struct metrics *metrics, const struct str *route); /* rout
 /* ---- advice.c ---- */
 void advice_sample(struct admin *admin);
 
+/* ---- resources.c ---- */
+void resources_end(struct admin *admin);
+
+/* ---- scrape.c ---- */
+/* NULL: out of memory, or neither a cAdvisor nor a Prometheus is configured. */
+struct scrape *scrape_new(struct loop *loop, const struct resources_config *config);
+void scrape_free(struct scrape **scrape);
+bool scrape_is_of(const struct scrape *scrape, const struct resources_config *config);
+void scrape_start(struct scrape *scrape); /* one that is under way is given up */
+const struct advise_neighbours *scrape_neighbours(const struct scrape *scrape);
+struct str scrape_url(const struct scrape *scrape);
+const char *scrape_why(const struct scrape *scrape); /* the last one failed; NULL: it did not */
+
 /* ---- events.c ---- */
 void streams_end(struct admin *admin);
 
@@ -199,7 +225,8 @@ endpoint_fn get_rate_limit_status, get_rate_limit_top, delete_rate_limit_client,
     put_rate_limit_client, get_usage;
 endpoint_fn get_events, get_cache_warm, post_cache_warm;
 endpoint_fn post_tokens_revoke;
-endpoint_fn get_upstreams, put_upstream_target, get_explain, get_config, post_config_reload;
+endpoint_fn get_upstreams, get_resources, put_upstream_target, get_explain, get_config,
+    post_config_reload;
 endpoint_fn get_dashboard;
 
 #endif

@@ -34,6 +34,7 @@ static const struct endpoint endpoints[] = {
     {"GET",    "/system/events",                  get_events,               ACCESS_TOKEN,   "events",            ""},
     {"POST",   "/system/tokens/revoke",           post_tokens_revoke,       ACCESS_TOKEN,   "token_revoke",      "", "token jti exp"},
     {"GET",    "/system/upstreams",               get_upstreams,            ACCESS_TOKEN,   "upstreams",         ""},
+    {"GET",    "/system/resources",               get_resources,            ACCESS_TOKEN,   "resources",         ""},
     {"GET",    "/system/explain/{request_id}",    get_explain,              ACCESS_TOKEN,   "explain",           ""},
     {"PUT",    "/system/upstreams/{name}/targets/{n}", put_upstream_target, ACCESS_TOKEN,   "upstream_target",   "", "state"},
     {"GET",    "/system/config",                  get_config,               ACCESS_TOKEN,   "config",            ""},

@@ -366,6 +366,13 @@ struct log_config {
     int64_t slow_ms;        /* requests that take longer are counted and named */
 };
 
+/* ---- resources ---- */
+struct resources_config {
+    int64_t interval_ms;
+    struct service_config cadvisor, prometheus; /* url empty: none */
+    double cpu_core_month, memory_gib_month;    /* prices */
+};
+
 struct config {
     struct server_config server;
     struct admin_config admin;
@@ -380,6 +387,7 @@ struct config {
     struct route_config *routes;
     uint32_t route_count;
     struct log_config log;
+    struct resources_config resources;
     struct str source; /* the file's name, or "built-in defaults" */
 };
 

@@ -331,6 +331,7 @@ static int start(struct gateway *g, struct config *config)
         goto failed;
     inherit_close(&g->inherited);
     admin_warm(g->admin, config);
+    admin_measure(g->admin, config);
     say_ready(g, config);
     notify_ready();
     replace_end_predecessor();

@@ -105,6 +105,7 @@ static bool put_in_force(struct gateway *g, struct config *config, struct fail *
     g->rules = rules;
     g->tls = tls;
     admin_warm(g->admin, config);
+    admin_measure(g->admin, config);
     return true;
 }
 
