@@ -87,23 +87,53 @@ static void check_keys(struct reader *reader, const struct map *routes)
 
 /* ---- listeners ---- */
 
-static bool tls_is_known(const struct server_config *server, struct str name)
+static const struct tls_config *tls_named(const struct server_config *server, struct str name)
 {
     for (uint32_t i = 0; i < server->tls_count; i++) {
         if (str_eq(server->tls[i].name, name))
-            return true;
+            return &server->tls[i];
     }
-    return false;
+    return NULL;
 }
 
 static void check_tls_names(struct reader *reader, const struct listen_config *listen,
                             const char *path)
 {
     for (uint32_t i = 0; i < listen->tls.count; i++) {
-        if (!tls_is_known(&reader->config->server, listen->tls.at[i]))
+        if (tls_named(&reader->config->server, listen->tls.at[i]) == NULL)
             reader_fault_at(reader, path,
                             "names the certificate \"%.*s\", which is not in server.tls",
                             STR_ARG(listen->tls.at[i]));
+    }
+}
+
+/* One authority for a listener: a client chooses the name of its handshake and that of each request
+ * freely, so a second one would let in whom the first does not know. */
+static void check_client_auth(struct reader *reader, const struct listen_config *listen,
+                              const char *path)
+{
+    const struct tls_config *first = NULL;
+
+    if (listen->client_auth == CLIENT_AUTH_NONE)
+        return;
+    if (listen->tls.count == 0)
+        reader_fault_at(reader, path, "asks for client_auth without tls, expected tls");
+    for (uint32_t i = 0; i < listen->tls.count; i++) {
+        const struct tls_config *tls = tls_named(&reader->config->server, listen->tls.at[i]);
+
+        if (tls == NULL)
+            continue;
+        if (tls->client_ca.len == 0)
+            reader_fault_at(reader, path,
+                            "asks for client_auth, but server.tls.%.*s has no client_ca",
+                            STR_ARG(tls->name));
+        else if (first != NULL && !str_eq(first->client_ca, tls->client_ca))
+            reader_fault_at(
+                reader, path,
+                "asks for client_auth with another client_ca in server.tls.%.*s than in "
+                "server.tls.%.*s, expected one for a listener",
+                STR_ARG(tls->name), STR_ARG(first->name));
+        first = tls;
     }
 }
 
@@ -136,6 +166,7 @@ static void check_listeners(struct reader *reader)
         char path[MAX_PATH];
         snprintf(path, sizeof(path), "server.listen[%" PRIu32 "]", i);
         check_tls_names(reader, &server->listen[i], path);
+        check_client_auth(reader, &server->listen[i], path);
         for (uint32_t j = 0; j < i; j++) {
             if (is_same_place(&server->listen[i], &server->listen[j]))
                 reader_fault_at(reader, path,

@@ -40,13 +40,16 @@ bool cidr_list_has(const struct cidr_list *list, const uint8_t address[16]);
 /* ---- server ---- */
 struct tls_config {
     struct str name, cert, key; /* paths of PEM files */
+    struct str client_ca;       /* whom clients' certificates must come from; empty: none */
 };
+enum client_auth { CLIENT_AUTH_NONE, CLIENT_AUTH_OPTIONAL, CLIENT_AUTH_REQUIRED };
 struct listen_config {
     struct str address; /* "127.0.0.1", "::1", or the path of a unix socket */
     uint16_t port;      /* 0: any free one; meaningless for unix */
     bool is_unix;
-    struct str_list tls; /* names of server.tls; empty: plain */
-    bool proxy_protocol; /* each connection begins with a PROXY header */
+    struct str_list tls;  /* names of server.tls; empty: plain */
+    uint32_t client_auth; /* enum client_auth */
+    bool proxy_protocol;  /* each connection begins with a PROXY header */
 };
 struct server_config {
     struct listen_config *listen;

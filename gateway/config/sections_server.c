@@ -19,11 +19,16 @@ static const struct text_rule file_rule = {"the path of a file", is_file_path};
 
 /* ---- listeners ---- */
 
+static const struct words client_auths = {{"none", "optional", "required", NULL}};
 static const struct field listen_fields[] = {
     FIELD("address", kind_address, struct listen_config, address, NULL, 0, 0,
           "ADDRESS:PORT, [V6]:PORT or unix:/path; port 0 picks a free one"),
     FIELD("tls", kind_texts, struct listen_config, tls, "", 0, 0,
           "names of server.tls, chosen by SNI, the first when none fits; empty: plain HTTP"),
+    FIELD_WITH(client_auths, "client_auth", kind_choice, struct listen_config, client_auth, "none",
+               0, 0,
+               "certificates of clients, verified by server.tls.*.client_ca; optional: one that is "
+               "shown must be sound"),
     FIELD("proxy_protocol", kind_bool, struct listen_config, proxy_protocol, "false", 0, 0,
           "a PROXY header (v1, v2) must begin each connection; believed from trusted_proxies and "
           "unix sockets, from everybody while that list is empty"),
@@ -43,7 +48,8 @@ static bool listen_is_short(const void *element)
 {
     const struct listen_config *listen = element;
 
-    return listen->tls.count == 0 && !listen->proxy_protocol;
+    return listen->tls.count == 0 && listen->client_auth == CLIENT_AUTH_NONE &&
+           !listen->proxy_protocol;
 }
 
 static const struct collection listen_list = {.section = &listen_section,
@@ -60,6 +66,8 @@ static const struct field tls_fields[] = {
                    "PEM file with the certificate and its chain"),
     FIELD_REQUIRED(&file_rule, "key", kind_text, struct tls_config, key, 0, 0,
                    "PEM file with the private key"),
+    FIELD("client_ca", kind_text, struct tls_config, client_ca, "", 0, 0,
+          "PEM file of authorities that clients' certificates must come from; empty: none"),
 };
 static const struct section tls_section = {SECTION(tls_fields, sizeof(struct tls_config))};
 static const struct collection tls_collection = {.section = &tls_section,

@@ -126,6 +126,8 @@ static bool is_worth_faking(enum http_name id)
     case HTTP_COOKIE:
     case HTTP_FORWARDED:
     case HTTP_X_API_KEY:
+    case HTTP_CLIENT_CERT:
+    case HTTP_CLIENT_CERT_CHAIN:
     case HTTP_X_FORWARDED_FOR:
     case HTTP_X_FORWARDED_HOST:
     case HTTP_X_FORWARDED_PROTO:

@@ -15,7 +15,8 @@
     X(ALLOW, "Allow") X(AUTHORIZATION, "Authorization") X(CACHE_CONTROL, "Cache-Control") \
     X(CACHE_GROUPS, "Cache-Groups") X(CACHE_GROUP_INVALIDATION, "Cache-Group-Invalidation") \
     X(CACHE_STATUS, "Cache-Status") X(CACHE_TAG, "Cache-Tag") X(CDN_CACHE_CONTROL, "CDN-Cache-Control") \
-    X(CONNECTION, "Connection") X(CONTENT_ENCODING, "Content-Encoding") \
+    X(CLIENT_CERT, "Client-Cert") \
+    X(CLIENT_CERT_CHAIN, "Client-Cert-Chain") X(CONNECTION, "Connection") X(CONTENT_ENCODING, "Content-Encoding") \
     X(CONTENT_LANGUAGE, "Content-Language") X(CONTENT_LENGTH, "Content-Length") \
     X(CONTENT_LOCATION, "Content-Location") X(CONTENT_RANGE, "Content-Range") \
     X(CONTENT_TYPE, "Content-Type") X(COOKIE, "Cookie") X(DATE, "Date") X(ETAG, "ETag") \

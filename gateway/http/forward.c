@@ -50,6 +50,7 @@ static const uint8_t rules[HTTP_NAMES] = {
     /* meant for the end of the chain, whatever Connection says */
     [HTTP_AGE] = PROTECTED,
     [HTTP_AUTHORIZATION] = PROTECTED,
+    [HTTP_CLIENT_CERT] = PROTECTED,
     [HTTP_CACHE_CONTROL] = PROTECTED,
     [HTTP_CDN_CACHE_CONTROL] = PROTECTED,
     [HTTP_CONTENT_ENCODING] = PROTECTED,

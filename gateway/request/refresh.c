@@ -32,6 +32,7 @@ static bool copy_head(const struct request *from, struct request *r)
     r->facts = from->facts;
     r->arrival = from->arrival;
     r->arrival.peer = arena_copy(r->arena, from->arrival.peer);
+    r->arrival.client_cert = STR_NONE; /* it stands in the fields */
     r->who = from->who;
     r->who.address = arena_copy(r->arena, from->who.address);
     r->who.caller.name = arena_copy(r->arena, from->who.caller.name);

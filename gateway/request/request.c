@@ -65,6 +65,17 @@ static enum http_refusal judge(struct request *r)
     return http_normalize_path(r->arena, r->target.path, &r->path);
 }
 
+/* Only the gateway says whose certificate it saw (RFC 9440 §4): clients' own words are dropped. */
+static bool tell_certificate(struct request *r)
+{
+    struct http_fields *fields = &r->head.fields;
+
+    http_fields_remove(fields, HTTP_CLIENT_CERT);
+    http_fields_remove(fields, HTTP_CLIENT_CERT_CHAIN);
+    return r->arrival.client_cert.len == 0 ||
+           http_fields_add_id(fields, HTTP_CLIENT_CERT, r->arrival.client_cert);
+}
+
 /* Is the message's syntax sound, so that the connection may go on after the refusal? */
 static bool is_well_framed(const struct request *r)
 {
@@ -75,9 +86,9 @@ static bool is_well_framed(const struct request *r)
 
 /* When libmicrohttpd finds a body malformed, it may end the connection, and the memory in which
  * the head lies, before we hear of the request's end. */
-static enum request_next keep_for_body(struct request *r)
+static enum request_next take_head(struct request *r)
 {
-    if (!r->facts.has_body || request_keep_head(r))
+    if (tell_certificate(r) && (!r->facts.has_body || request_keep_head(r)))
         return REQUEST_GOES_ON;
     (void)reply_out_of_memory(r);
     r->is_answered = true;
@@ -97,7 +108,7 @@ enum request_next request_check(struct request *request, const struct request_ar
     r->walk = arrival->is_admin ? &walk_system : &walk_limit_first;
     r->refusal = judge(r);
     if (r->refusal == HTTP_SOUND)
-        return keep_for_body(r);
+        return take_head(r);
     text = http_refusal_text(r->refusal);
     slug = str_of(text.slug);
     count_series(r->context, M_REJECTED, 1, &slug);

@@ -89,7 +89,9 @@ struct request_io {
     void (*interim)(void *arg, int status, const struct http_fields *fields);
 };
 struct request_arrival {
-    struct str peer;       /* the socket's address; "" for unix sockets */
+    struct str peer; /* the socket's address; "" for unix sockets */
+    /* the verified certificate as Client-Cert says it (RFC 9440 §2.1); STR_NONE without one */
+    struct str client_cert;
     bool is_tls, is_admin; /* is_admin: it came on the admin listener */
     bool has_hidden_bytes; /* the server saw what the parser hid (library-facts: pointer adjacency)
                             */

@@ -107,6 +107,7 @@ void connection_free(struct connection *c)
         server_tls_release(&c->tls);
     }
     counts_give(server->counts, c->address, c->keeps_count);
+    free(c->client_cert.data);
     free(c);
 }
 
@@ -196,6 +197,7 @@ struct request_arrival connection_arrival(const struct connection *c)
 {
     return (struct request_arrival){
         .peer = str_of(c->peer),
+        .client_cert = str_at((const char *)c->client_cert.data, c->client_cert.size),
         .is_tls = c->listener->daemon != c->server->plain,
         .is_admin = c->server->is_admin,
         .started_us = c->request_started_us,

@@ -74,9 +74,11 @@ struct connection {
     bool raw_answered; /* we wrote the answer ourselves: what still comes is thrown away */
     bool is_short;     /* the upstream died within the body */
     uint64_t raw_mark;
-    struct tunnel *tunnel;         /* after 101 */
-    struct MHD_Response *response; /* while it is queued or read */
-    struct server_tls *tls;        /* of its handshake */
+    struct tunnel *tunnel;              /* after 101 */
+    struct MHD_Response *response;      /* while it is queued or read */
+    struct server_tls *tls;             /* of its handshake */
+    gnutls_x509_trust_list_t client_ca; /* of that, where the listener asks for a certificate */
+    gnutls_datum_t client_cert; /* what upstreams are told of it; owned, empty without one */
     uint8_t address[16];
     char peer[INET6_ADDRSTRLEN];
     struct connection *next_resume, *next, *previous; /* all of a server */
@@ -179,6 +181,14 @@ int tls_retrieve(gnutls_session_t session, const gnutls_datum_t *names, int name
                  gnutls_pcert_st **chain, unsigned int *chain_length, gnutls_privkey_t *key);
 void tls_is_running(struct server *server);                      /* on this thread, from now on */
 bool tls_try(const struct tls_config *config, struct fail *why); /* can this pair be loaded? */
+
+struct connection *tls_connection(gnutls_session_t session); /* whose handshake runs; or NULL */
+
+/* client_cert.c */
+/* The authorities in a PEM file. False with the reason. */
+bool client_ca_load(const char *path, gnutls_x509_trust_list_t *out, struct fail *why);
+/* Makes this handshake ask for a certificate of these (borrowed until its end). */
+void client_cert_ask(struct connection *c, gnutls_session_t session, gnutls_x509_trust_list_t ca);
 
 /* server.c */
 struct MHD_Daemon *daemon_start(struct server *server, bool tls, struct fail *why);

@@ -17,7 +17,8 @@ struct certificate {
     gnutls_pcert_st chain[MAX_CHAIN];
     unsigned int chain_length;
     gnutls_privkey_t key;
-    gnutls_x509_crt_t leaf; /* to ask which names it is for */
+    gnutls_x509_crt_t leaf;             /* to ask which names it is for */
+    gnutls_x509_trust_list_t client_ca; /* NULL: none */
 };
 struct server_tls {
     _Atomic uint32_t references;
@@ -58,7 +59,8 @@ static bool load(struct certificate *certificate, const struct tls_config *confi
                  gnutls_strerror(error));
         goto done;
     }
-    ok = true;
+    ok = config->client_ca.len == 0 ||
+         client_ca_load(config->client_ca.ptr, &certificate->client_ca, why);
 done:
     gnutls_free(pem.data);
     gnutls_free(key.data);
@@ -89,6 +91,8 @@ static void unload(struct certificate *certificate)
         gnutls_pcert_deinit(&certificate->chain[i]);
     gnutls_privkey_deinit(certificate->key);
     gnutls_x509_crt_deinit(certificate->leaf);
+    if (certificate->client_ca != NULL)
+        gnutls_x509_trust_list_deinit(certificate->client_ca, 1);
 }
 
 bool tls_try(const struct tls_config *config, struct fail *why)
@@ -198,13 +202,19 @@ void tls_is_running(struct server *server)
     running = server;
 }
 
+struct connection *tls_connection(gnutls_session_t session)
+{
+    int fd = gnutls_transport_get_int(session);
+
+    return running != NULL && fd >= 0 && (size_t)fd < running->by_fd_count ? running->by_fd[fd]
+                                                                           : NULL;
+}
+
 int tls_retrieve(gnutls_session_t session, const gnutls_datum_t *names, int name_count,
                  const gnutls_pk_algorithm_t *algorithms, int algorithm_count,
                  gnutls_pcert_st **chain, unsigned int *chain_length, gnutls_privkey_t *key)
 {
-    int fd = gnutls_transport_get_int(session);
-    struct connection *c =
-        running != NULL && fd >= 0 && (size_t)fd < running->by_fd_count ? running->by_fd[fd] : NULL;
+    struct connection *c = tls_connection(session);
     struct certificate *certificate;
 
     (void)names;
@@ -213,6 +223,8 @@ int tls_retrieve(gnutls_session_t session, const gnutls_datum_t *names, int name
     (void)algorithm_count;
     if (c == NULL || c->tls == NULL || (certificate = choose(c, session)) == NULL)
         return -1;
+    if (c->listener->config.client_auth != CLIENT_AUTH_NONE)
+        client_cert_ask(c, session, certificate->client_ca);
     *chain = certificate->chain;
     *chain_length = certificate->chain_length;
     *key = certificate->key;

@@ -37,7 +37,8 @@ bool process_open_log(const struct config *config, struct fail *why)
 static bool same_listen(const struct listen_config *a, const struct listen_config *b)
 {
     bool same = str_eq(a->address, b->address) && a->port == b->port && a->is_unix == b->is_unix &&
-                a->tls.count == b->tls.count && a->proxy_protocol == b->proxy_protocol;
+                a->tls.count == b->tls.count && a->client_auth == b->client_auth &&
+                a->proxy_protocol == b->proxy_protocol;
 
     for (uint32_t i = 0; same && i < a->tls.count; i++)
         same = str_eq(a->tls.at[i], b->tls.at[i]);
