@@ -1,0 +1,78 @@
+// examples.test.mjs - config/examples/: each is judged, started before the sample backend, driven, and does what it says.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { root, startGatewayFile, startOrigin, stop, stopAll } from "./programs.mjs";
+
+let backend;
+before(async () => { backend = await startOrigin(); });
+after(stopAll);
+
+const env = () => ({ BACKEND: backend, GATEWAY_LISTEN: "127.0.0.1:0", GATEWAY_ADMIN_LISTEN: "127.0.0.1:0" });
+
+/** Runs the example `name`; `drive` gets a client that tells the cache's status, and the gateway. */
+async function example(name, drive) {
+  const gateway = await startGatewayFile(`${root}config/examples/${name}.json`, env());
+  const ask = async (path, options = {}) => {
+    const answer = await fetch(`${gateway.url}${path}`, options);
+    return { status: answer.status, cache: answer.headers.get("x-cache-status"), headers: answer.headers, body: await answer.text() };
+  };
+  await drive(ask, gateway);
+  assert.equal(await stop(gateway.child), 0);
+}
+
+test("every example is sound", () => {
+  const names = readdirSync(`${root}config/examples`);
+  assert.deepEqual(names.filter((name) => name.endsWith(".json")).sort(), ["bank.json", "images.json", "models.json", "shop.json"]);
+  for (const name of names.filter((one) => one.endsWith(".json"))) {
+    const said = execFileSync(process.env.GATEWAY ?? "build/gateway", ["--check", "-c", `${root}config/examples/${name}`], { encoding: "utf8" });
+    assert.match(said, /: ok/);
+  }
+});
+
+test("a bank: everybody has a balance of their own, and a transaction drops it", () => example("bank", async (ask) => {
+  const as = (who, more = {}) => ({ headers: { "X-API-Key": `${who}-demo-key` }, ...more });
+  assert.equal((await ask("/accounts/1001/balance")).status, 401);
+  for (const path of ["/accounts/1001/balance", "/profiles/alice", "/transactions?account=1001"]) {
+    assert.deepEqual([(await ask(path, as("alice"))).cache, (await ask(path, as("alice"))).cache], ["MISS", "HIT"], path);
+    assert.equal((await ask(path, as("bob"))).cache, "MISS", path);
+  }
+  assert.equal((await ask("/transactions", as("alice", { method: "POST", body: "{}" }))).status, 200);
+  assert.equal((await ask("/accounts/1001/balance", as("alice"))).cache, "MISS");
+  assert.equal((await ask("/transactions?account=1001", as("alice"))).cache, "MISS");
+  assert.equal((await ask("/profiles/alice", as("alice"))).cache, "HIT");
+}));
+
+test("a shop: a change is seen at once, and campaigns share an entry", () => example("shop", async (ask) => {
+  assert.equal((await ask("/products?limit=2&skip=1")).cache, "MISS");
+  assert.equal((await ask("/products?skip=1&limit=2&utm_source=mail")).cache, "HIT");
+  assert.deepEqual([(await ask("/categories")).cache, (await ask("/categories")).cache], ["MISS", "HIT"]);
+  assert.equal((await ask("/products/1")).cache, "MISS");
+  const made = await ask("/products", { method: "POST", body: JSON.stringify({ name: "new" }), headers: { "Content-Type": "application/json" } });
+  assert.equal(made.status, 201);
+  for (const path of ["/products?limit=2&skip=1", "/products/1", "/categories"]) assert.equal((await ask(path)).cache, "MISS", path);
+}));
+
+test("a model catalogue: analytics cost ten", () => example("models", async (ask) => {
+  const left = (answer) => Number(answer.headers.get("x-ratelimit-remaining"));
+  const first = await ask("/models"), second = await ask("/models"), third = await ask("/analytics/summary");
+  assert.deepEqual([first.cache, second.cache, third.cache], ["MISS", "HIT", "MISS"]);
+  assert.equal(left(first) - left(second), 1);
+  assert.equal(left(second) - left(third), 10);
+  assert.equal((await ask("/analytics/summary")).cache, "HIT");
+}));
+
+test("images: analysed within their own window, no larger than they may be; a job's state is always new", () => example("images", async (ask) => {
+  const analysed = await ask("/analyze?ms=1", { method: "POST", body: Buffer.alloc(100000) });
+  assert.equal(analysed.status, 200);
+  assert.match(analysed.headers.get("ratelimit-policy"), /analyses/);
+  assert.equal((await ask("/analyze", { method: "POST", body: Buffer.alloc(6 << 20) }).catch(() => ({ status: 413 }))).status, 413);
+  const job = await ask("/jobs", { method: "POST", body: "{}" });
+  assert.ok(job.status >= 200 && job.status < 300);
+  const id = Object.values(JSON.parse(job.body)).map(String).find((value) => value.length > 0);
+  const state = await ask(`/status/${id}`);
+  assert.equal(state.cache, null);
+  assert.equal(state.headers.get("x-ratelimit-limit"), null);
+  assert.equal((await ask("/analyze")).status, 405);
+}));
