@@ -88,6 +88,22 @@ test("the image copies what exists, and .dockerignore lets it through", () => {
   assert.match(file, /^HEALTHCHECK .*\\\n  CMD \[.*\/health"\]$/m);
 });
 
+test("the image is of one dated Debian, and holds the libraries that the program links", () => {
+  const file = readFileSync(join(root, "gateway/Dockerfile"), "utf8");
+  const bases = [...file.matchAll(/^FROM (\S+:\S+) AS/gm)].map(([, image]) => image);
+  assert.equal(new Set(bases).size, 1);
+  assert.match(bases[0], /^debian:trixie-\d{8}-slim$/);
+  // as pkg-config calls them in Makefile, and as Debian 13 calls them
+  const packages = {
+    libmicrohttpd: "libmicrohttpd12t64", libcurl: "libcurl4t64", libcjson: "libcjson1", libuv: "libuv1t64", gnutls: "libgnutls30t64",
+    libcrypto: "libssl3t64", zlib: "zlib1g", libbrotlienc: "libbrotli1", libbrotlidec: "libbrotli1", libzstd: "libzstd1",
+    hiredis: "libhiredis1.1.0", libjpeg: "libjpeg62-turbo", libpng: "libpng16-16t64", libwebp: "libwebp7", libsystemd: "libsystemd0",
+  };
+  const base = /^FROM \S+ AS base\n([^]*?)^FROM/m.exec(file)[1];
+  for (const name of /^PACKAGES := (.*)$/m.exec(readFileSync(join(root, "Makefile"), "utf8"))[1].split(" "))
+    assert.ok(packages[name] && base.includes(` ${packages[name]} `.trimEnd()), `${name}: add its library to gateway/Dockerfile`);
+});
+
 test("the names in prometheus/ and dashboards/ are services", () => {
   const scrape = readFileSync(join(root, "prometheus/prometheus.yml"), "utf8");
   const source = readFileSync(join(root, "dashboards/provisioning/datasources/prometheus.yml"), "utf8");
