@@ -220,6 +220,7 @@ static struct route_config *catch_all(struct reader *reader)
     route->match.path = STR("/*");
     route->max_body_bytes = config->server.max_body_bytes;
     route->cache.is_on = true; /* else CACHE_ENABLED and its like would say nothing here */
+    route->cache.gets = true;
     return route;
 }
 
