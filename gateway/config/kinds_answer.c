@@ -65,6 +65,24 @@ static enum read_result pairs_from_node(struct reader *reader, const struct fiel
     return result;
 }
 
+/* Does a field of this name usually carry what others must not read? Too many are better than one
+ * too few: they are masked where the configuration is shown. */
+static bool is_credential(struct str name)
+{
+    static const char *const words[] = {"auth", "cookie", "credential", "key",
+                                        "pass", "secret", "session",    "token"};
+    char folded[128];
+    size_t len = name.len < sizeof(folded) ? name.len : sizeof(folded);
+
+    for (size_t i = 0; i < len; i++)
+        folded[i] = name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? (char)(name.ptr[i] + 'a' - 'A')
+                                                             : name.ptr[i];
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        if (str_has(str_at(folded, len), str_of(words[i])))
+            return true;
+    return false;
+}
+
 static void pairs_print(struct printer *printer, const struct field *field, const void *base)
 {
     const struct pair_list *list = member_in(field, base);
@@ -72,7 +90,8 @@ static void pairs_print(struct printer *printer, const struct field *field, cons
     print_begin(printer, '{');
     for (uint32_t i = 0; i < list->count; i++) {
         print_name(printer, list->at[i].name);
-        buf_add_json(printer->out, list->at[i].value);
+        buf_add_json(printer->out,
+                     is_credential(list->at[i].name) ? STR("***") : list->at[i].value);
     }
     print_end(printer, '}');
 }
