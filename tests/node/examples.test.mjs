@@ -24,7 +24,8 @@ async function example(name, drive) {
 
 test("every example is sound", () => {
   const names = readdirSync(`${root}config/examples`);
-  assert.deepEqual(names.filter((name) => name.endsWith(".json")).sort(), ["bank.json", "images.json", "models.json", "shop.json"]);
+  const driven = ["bank.json", "images.json", "models.json", "shop.json"]; // below; the others are for machines that are not here
+  for (const name of driven) assert.ok(names.includes(name), name);
   for (const name of names.filter((one) => one.endsWith(".json"))) {
     const said = execFileSync(process.env.GATEWAY ?? "build/gateway", ["--check", "-c", `${root}config/examples/${name}`], { encoding: "utf8" });
     assert.match(said, /: ok/);
