@@ -74,7 +74,7 @@ static void on_beat(void *arg, enum redis_outcome outcome, const struct redis_re
         return;
     }
     for (size_t i = 0; i < reply->count; i++) {
-        struct place place;
+        struct bus_place place;
 
         if (!place_read(reply->items[i]->text, &place))
             continue;

@@ -17,7 +17,7 @@ static void on_added(void *arg, enum redis_outcome outcome, const struct redis_r
 {
     struct bus *bus = arg;
     struct message *sent = bus->first;
-    struct place place;
+    struct bus_place place;
 
     bus->adding = NULL;
     if (outcome == REDIS_LATE || outcome == REDIS_LOST || outcome == REDIS_NOT_READY ||
@@ -118,6 +118,11 @@ void bus_subscribe(struct bus *bus, const char *kind, bus_fn *fn, bus_gap_fn *ga
     bus->kinds[bus->kind_count].fn = fn;
     bus->kinds[bus->kind_count].gap = gap;
     bus->kinds[bus->kind_count++].arg = arg;
+}
+
+void bus_follow(struct bus *bus, const struct bus_follower *follower)
+{
+    bus->follower = *follower;
 }
 
 uint32_t bus_live(const struct bus *bus)

@@ -39,6 +39,26 @@ typedef void bus_gap_fn(void *arg, bool is_lost);
 /* `kind` is static; at most BUS_MAX_KINDS. gap may be NULL. Before the loop runs. */
 void bus_subscribe(struct bus *bus, const char *kind, bus_fn *fn, bus_gap_fn *gap, void *arg);
 
+/* A place in the stream; a later message has a greater one. */
+struct bus_place {
+    uint64_t ms, number;
+};
+/* For who keeps account of places: told of every message, our own too, around its delivery. One of
+ * them; from the loop. A newcomer is first told of the last thousand messages. */
+struct bus_follower {
+    /* What stands behind `at` will come; the stream ends at `end` now. was_lost: what stood before
+     * may have been missed. */
+    void (*begins)(void *arg, const struct bus_place *at, const struct bus_place *end,
+                   bool was_lost);
+    void (*comes)(void *arg, const struct bus_place *at, const char *kind, bool is_own,
+                  struct str payload);                    /* before its subscriber hears */
+    void (*heard)(void *arg, const struct bus_place *at); /* all up to here came; each 2 s, too */
+    void (*stops)(void *arg);                             /* until heard() nothing is known */
+    void *arg;
+};
+/* Copied; before the loop runs. */
+void bus_follow(struct bus *bus, const struct bus_follower *follower);
+
 /* Any thread. The payload is copied; kind is static. While the store is away it waits its turn.
  * False: no memory, too long, or too many wait: it will not be sent. */
 bool bus_publish(struct bus *bus, const char *kind, struct str payload);

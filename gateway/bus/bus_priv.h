@@ -6,12 +6,9 @@
 
 #include <stdatomic.h>
 
-/* A place in the stream: "ms-number". */
-struct place {
-    uint64_t ms, number;
-};
-bool place_read(struct str text, struct place *place);
-static inline bool place_reached(struct place have, struct place want)
+/* From "ms-number". */
+bool place_read(struct str text, struct bus_place *place);
+static inline bool place_reached(struct bus_place have, struct bus_place want)
 {
     return have.ms > want.ms || (have.ms == want.ms && have.number >= want.number);
 }
@@ -42,6 +39,7 @@ struct bus {
         void *arg;
     } kinds[BUS_MAX_KINDS];
     uint32_t kind_count;
+    struct bus_follower follower; /* its functions NULL: none */
 
     /* published by any thread, newest first; taken by the loop */
     struct message *_Atomic inbox;
@@ -50,11 +48,12 @@ struct bus {
     _Atomic bool is_posted;
     struct message *first, *last; /* not yet in the stream, in order */
     struct redis_call *adding;
-    struct place newest; /* of ours in the stream */
+    struct bus_place newest; /* of ours in the stream */
 
     /* read.c */
-    struct place read;
+    struct bus_place read;
     bool has_read, is_checked; /* checked: `read` is still in the stream */
+    bool was_lost;             /* what stood in the stream before may have been missed */
     struct redis_call *reading;
     struct deadline blind;
     uint64_t blind_since_us;

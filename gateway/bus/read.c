@@ -11,7 +11,7 @@
 
 enum { BLOCK_MS = 2000, READ_MS = 8000 };
 
-bool place_read(struct str text, struct place *place)
+bool place_read(struct str text, struct bus_place *place)
 {
     size_t dash = str_find(text, '-');
 
@@ -26,6 +26,12 @@ static void say_gap(struct bus *bus, bool is_lost)
             bus->kinds[i].gap(bus->kinds[i].arg, is_lost);
 }
 
+static void say_heard(struct bus *bus)
+{
+    if (bus->follower.heard != NULL)
+        bus->follower.heard(bus->follower.arg, &bus->read);
+}
+
 static void on_blind(void *arg)
 {
     struct bus *bus = arg;
@@ -38,6 +44,8 @@ static void on_blind(void *arg)
 void read_lost(struct bus *bus)
 {
     bus->is_checked = false;
+    if (bus->follower.stops != NULL)
+        bus->follower.stops(bus->follower.arg);
     redis_cancel(&bus->reading); /* a late reply would begin a second chain of reads */
     if (deadline_is_set(&bus->blind))
         return;
@@ -58,8 +66,18 @@ static void send_words(struct bus *bus, const struct str *words, size_t count, r
     bus->reading = redis_send(bus->reader, &command);
 }
 
-static void deliver(struct bus *bus, const struct redis_reply *fields)
+static const char *known_kind(const struct bus *bus, struct str kind)
 {
+    for (uint32_t i = 0; i < bus->kind_count; i++)
+        if (str_eq(kind, str_of(bus->kinds[i].kind)))
+            return bus->kinds[i].kind;
+    return "";
+}
+
+static void deliver(struct bus *bus, const struct bus_place *at, const struct redis_reply *fields)
+{
+    bool is_own;
+
     struct str origin = STR_NONE, kind = STR_NONE, payload = STR_NONE;
 
     for (size_t i = 0; fields != NULL && i + 1 < fields->count; i += 2) {
@@ -72,7 +90,10 @@ static void deliver(struct bus *bus, const struct redis_reply *fields)
         else if (str_eq(name, STR("p")))
             payload = value;
     }
-    if (str_eq(origin, str_of(bus->own)))
+    is_own = str_eq(origin, str_of(bus->own));
+    if (bus->follower.comes != NULL)
+        bus->follower.comes(bus->follower.arg, at, known_kind(bus, kind), is_own, payload);
+    if (is_own)
         return;
     for (uint32_t i = 0; i < bus->kind_count; i++)
         if (str_eq(kind, str_of(bus->kinds[i].kind)))
@@ -87,12 +108,12 @@ static uint32_t take_rows(struct bus *bus, const struct redis_reply *rows)
     for (size_t i = 0; rows != NULL && rows->form == REDIS_ARRAY && i < rows->count; i++) {
         const struct redis_reply *row = rows->items[i], *id = redis_item(row, 0);
         const struct redis_reply *fields = redis_item(row, 1);
-        struct place place;
+        struct bus_place place;
 
         if (id == NULL || !place_read(id->text, &place))
             continue;
         if (fields != NULL && fields->form == REDIS_ARRAY)
-            deliver(bus, fields);
+            deliver(bus, &place, fields);
         bus->read = place;
         taken++;
     }
@@ -106,24 +127,37 @@ static void on_rows(void *arg, enum redis_outcome outcome, const struct redis_re
     bus->reading = NULL;
     if (outcome == REDIS_OK && take_rows(bus, redis_item(redis_item(reply, 0), 1)) > 0)
         beat_now(bus);
-    if (outcome == REDIS_OK)
+    if (outcome == REDIS_OK) {
+        say_heard(bus);
         read_on(bus);
+    }
     /* else: the next beat tries again */
 }
 
-/* Where the stream ends now: [[id, …]] or nothing. */
+/* The stream's last messages, newest first: [[id, …], …], or nothing. A newcomer reads them,
+ * because what it finds in the store may be older than they are; who has lost some begins at the
+ * end. */
 static void on_end(void *arg, enum redis_outcome outcome, const struct redis_reply *reply)
 {
     struct bus *bus = arg;
-    const struct redis_reply *id = redis_item(redis_item(reply, 0), 0);
+    struct bus_place end = {0, 0};
+    size_t first = outcome == REDIS_OK && reply->count > 0 && !bus->was_lost ? reply->count - 1 : 0;
+    const struct redis_reply *newest = redis_item(redis_item(reply, 0), 0);
+    const struct redis_reply *oldest = redis_item(redis_item(reply, first), 0);
 
     bus->reading = NULL;
     if (outcome != REDIS_OK)
         return;
-    bus->read = (struct place){0, 0};
-    if (id != NULL)
-        (void)place_read(id->text, &bus->read);
+    bus->read = (struct bus_place){0, 0};
+    if (newest != NULL)
+        (void)place_read(newest->text, &end);
+    if (oldest != NULL)
+        (void)place_read(oldest->text, &bus->read);
     bus->has_read = bus->is_checked = true;
+    if (bus->follower.begins != NULL)
+        bus->follower.begins(bus->follower.arg, &bus->read, &end, bus->was_lost);
+    say_heard(bus);
+    bus->was_lost = false;
     read_on(bus);
 }
 
@@ -138,6 +172,9 @@ static void on_looked(void *arg, enum redis_outcome outcome, const struct redis_
         log_line(LOG_WARN, "store: messages of other gateways were lost while it was away");
         say_gap(bus, true);
         bus->has_read = false;
+        bus->was_lost = true;
+    } else {
+        say_heard(bus);
     }
     bus->is_checked = true;
     read_on(bus);
@@ -154,7 +191,9 @@ void read_on(struct bus *bus)
     place = str_of(at);
     deadline_clear(bus->loop, &bus->blind);
     if (!bus->has_read) {
-        struct str words[] = {STR("XREVRANGE"), stream, STR("+"), STR("-"), STR("COUNT"), STR("1")};
+        struct str words[] = {STR("XREVRANGE"), stream,
+                              STR("+"),         STR("-"),
+                              STR("COUNT"),     bus->was_lost ? STR("1") : STR("1000")};
 
         send_words(bus, words, COUNT_OF(words), on_end);
     } else if (!bus->is_checked && bus->read.ms != 0) {

@@ -25,6 +25,7 @@ struct cache *cache_new(uint64_t memory_bytes, uint64_t max_object_bytes,
     cache->max_object = max_object_bytes;
     ban_init(&cache->bans);
     cells_init(cache);
+    history_init(&cache->history);
     CHECK(pthread_mutex_init(&cache->routes_lock, NULL) == 0);
     CHECK(pthread_mutex_init(&cache->homes_lock, NULL) == 0);
     CHECK(pthread_mutex_init(&cache->sweep_lock, NULL) == 0);

@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "http/http.h"
 #include "loop/loop.h"
+#include "metrics/metrics.h"
 
 struct cache;
 struct cache *cache_new(uint64_t memory_bytes, uint64_t max_object_bytes,
@@ -290,6 +291,7 @@ struct purge {
                         query when it holds '?'; no leading '/': contains); tag; user */
     struct str host; /* empty: every host */
     bool soft, dry_run;
+    uint64_t ticket;  /* cache_history_ticket(), for the way to the others; 0: none */
     uint64_t walk_us; /* a walk (all, glob) that takes longer stops counting; 0: it never does */
 };
 struct purge_result {
@@ -315,6 +317,69 @@ struct str cache_group_tag(const struct cache_key *key, struct str group, struct
 /* Low-priority walk of at most `entries`: drops what bans cover, expired past every stale window;
  * retires bans. Main thread's timer. */
 void cache_sweep(struct cache *cache, uint64_t now_us, uint32_t entries);
+
+/* ---- purges of all gateways: history.c ---- */
+/* A place in the stream of purges that gateways share; later ones have greater places. */
+struct cache_place {
+    uint64_t ms, number;
+};
+/* The main thread tells what it hears. Purges behind `at` come from now on; answers read from the
+ * second level may be used once live_from is heard. was_lost: others may be missing, up to `at`. */
+void cache_history_begin(struct cache *cache, const struct cache_place *at,
+                         const struct cache_place *live_from, bool was_lost);
+/* A purge comes, before it is applied; ticket: it is our own (else 0). */
+void cache_history_comes(struct cache *cache, const struct cache_place *at, uint64_t ticket);
+/* All up to `at` is applied. now_us: monotonic. */
+void cache_history_heard(struct cache *cache, const struct cache_place *at, uint64_t now_us);
+void cache_history_stop(struct cache *cache); /* it cannot be heard for now */
+/* For a purge that others will be told of: draw it before the purge and let it come back with it,
+ * else older answers of the second level could come in between. Any thread. */
+uint64_t cache_history_ticket(struct cache *cache);
+/* How far purges are applied here: take it when a fetch begins. False: not known now. */
+bool cache_place_now(struct cache *cache, uint64_t now_us, struct cache_place *at) MUST_USE;
+
+/* ---- the second level: one worker's way to the store ---- */
+/* Entries in Redis that all gateways share: level.c says how. Everything has a deadline, nothing
+ * blocks, and while the store is away it says so at once. The loop's thread. */
+struct cache_level;
+struct cache_level_options {
+    struct loop *loop;
+    struct cache *cache;
+    struct sheet *sheet;
+    struct hash_key seed; /* names keys where identity.hash_secret is empty */
+};
+/* Begins to connect. store.url must be no "memory:". NULL with a reason. */
+struct cache_level *cache_level_new(const struct cache_level_options *options,
+                                    const struct config *config, struct fail *why) MUST_USE;
+void cache_level_use(struct cache_level *level, const struct config *config); /* after a reload */
+void cache_level_free(struct cache_level **level); /* silent from now on */
+
+/* The right to fetch a key for all gateways; ends by itself two seconds after its holder's death.
+ */
+struct level_lease;
+/* Given back: others may try; with set_aside they need not wait for each other for ten seconds.
+ * Clears the pointer; NULL is fine. */
+void level_lease_end(struct level_lease **lease, bool set_aside);
+
+struct level_read; /* under way */
+/* found: the answer is in the index now: look it up. Else fetch; *lease is the caller's to end, or
+ * NULL: there is none. */
+typedef void level_fn(void *arg, bool is_found, struct level_lease *lease);
+struct level_question { /* borrowed until told() or the cancel */
+    const struct cache_key *key;
+    const struct http_fields *request;
+    bool normalize_vary, collapses; /* collapses: one gateway fetches, the others wait for it */
+    struct str route;
+    const struct str_list *tags; /* of the route */
+};
+/* NULL: not now, fetch; told() will not come. Else told() once, from the loop. */
+struct level_read *cache_level_ask(struct cache_level *level, const struct level_question *question,
+                                   level_fn *told, void *arg);
+void level_read_cancel(struct level_read **read); /* silent; NULL is fine */
+/* Puts a stored entry there, behind everything else; *lease (cleared; may be NULL) ends when it is
+ * done. place: cache_place_now() when its fetch began. */
+void cache_level_put(struct cache_level *level, struct cache_entry *entry,
+                     const struct cache_place *place, struct level_lease **lease);
 
 /* ---- looking in ---- */
 struct cache_item {

@@ -182,6 +182,31 @@ struct flight_shard {
     } asides[ASIDE_SLOTS];
 };
 
+/* ---- history.c ---- */
+enum {
+    HISTORY_EVENTS = 8192, /* purges of all gateways whose places are known */
+    HISTORY_TICKETS = 8192 /* own ones that are on their way into the stream */
+};
+struct purge_event {
+    struct cache_place at;
+    uint64_t before; /* our purge number before it was applied, and before all that follow */
+};
+struct purge_ticket {
+    uint64_t before;
+    bool is_back;
+};
+struct history {
+    pthread_mutex_t lock;
+    struct cache_place base, heard, live_from; /* what came after base is known */
+    bool is_base_known;                        /* what came at base, too */
+    bool is_heard;
+    uint64_t heard_us, ticket_floor;
+    uint64_t next_ticket, oldest_ticket; /* oldest: still out, or next */
+    uint32_t event_first, event_count;
+    struct purge_event events[HISTORY_EVENTS];
+    struct purge_ticket tickets[HISTORY_TICKETS];
+};
+
 struct fill_home;
 
 struct cache {
@@ -205,6 +230,7 @@ struct cache {
     pthread_mutex_t sweep_lock;
     uint32_t sweep_shard, sweep_bucket;
     uint64_t sweep_began_seq;
+    struct history history;
     struct shard shards[SHARDS];
     struct flight_shard flights[FLIGHT_SHARDS];
 };
@@ -418,6 +444,13 @@ bool glob_fits(struct str spread, const struct cache_entry *entry);
 /* ---- purge.c ---- */
 bool purge_covers(const struct cache *cache,
                   const struct cache_entry *entry); /* one that came after its stamp */
+
+/* ---- history.c ---- */
+void history_init(struct history *history);
+/* The stamp that an answer has here whose fetch began when its gateway was at `at`. False: unknown,
+ * it must not be used. */
+bool history_stamp(struct cache *cache, const struct cache_place *at, uint64_t now_us,
+                   uint64_t *stamp) MUST_USE;
 
 /* ---- counts.c ---- */
 /* The nameless one when no more can be kept. */

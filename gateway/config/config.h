@@ -79,6 +79,7 @@ enum eviction_check { EVICTION_WARN, EVICTION_REFUSE, EVICTION_OFF };
 struct store_config {
     struct str url; /* "memory:", or a URL that redis_url_parse() judges */
     struct str prefix;
+    int64_t timeout_ms;      /* of the cache's questions */
     uint32_t eviction_check; /* enum eviction_check */
 };
 /* The URL with user and password as "***": for logs and printed configurations. */
@@ -173,6 +174,7 @@ struct cache_config {
     uint32_t negative_count;
     int64_t stale_while_revalidate_ms, stale_if_unreachable_ms, stale_if_error_ms;
     bool store_set_cookie, heuristic, honor_client, normalize_vary, collapse;
+    bool store; /* the store is a second level; without a store it means nothing */
     struct str_list warm_urls;
     bool warm_before_ready;
     struct str_list compress; /* names of codings, the best first; empty: off */

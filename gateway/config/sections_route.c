@@ -374,6 +374,8 @@ static const struct field cache_fields[] = {
           "equal Accept-Encoding and the like share an entry"),
     FIELD("collapse", kind_bool, C, collapse, "true", 0, 0,
           "one upstream fetch for concurrent misses of one key"),
+    FIELD("store", kind_bool, C, store, "false", 0, 0,
+          "the store is a second level that all gateways share"),
     FIELD_WITH(coding_rule, "compress", kind_texts, C, compress, "zstd,br,gzip", 0, 0,
                "content codings that answers are given, cached or not, the best first; []: none"),
     FIELD("compress_min", kind_size, C, compress_min_bytes, "1KiB", 1, GIB(1),

@@ -160,6 +160,8 @@ static const struct field store_fields[] = {
           "what gateways share: memory: (nothing), redis://, redis+sentinel://, redis+cluster://"),
     FIELD_WITH(prefix_rule, "prefix", kind_text, struct config, store.prefix, "gw:", 0, 0,
                "what every key in the store begins with"),
+    FIELD("timeout", kind_duration, struct config, store.timeout_ms, "25ms", 1, 10000,
+          "a cache answer later than this is a miss"),
     FIELD_WITH(eviction_words, "eviction_check", kind_choice, struct config, store.eviction_check,
                "warn", 0, 0,
                "a server whose eviction policy could drop counters: warn, refuse to start, off"),

@@ -40,6 +40,7 @@ enum metric_id {
     M_CACHE_INVALIDATIONS,  /* cache_invalidations_total{reason} */
     M_CACHE_COLLAPSED,      /* cache_collapsed_total */
     M_CACHE_REFRESHES,      /* cache_refreshes_total{outcome}: stored, failed, ceiling */
+    M_CACHE_SECOND_LEVEL,   /* cache_second_level_total{outcome} */
     M_UPSTREAM_REQUESTS,    /* upstream_requests_total{upstream,target,outcome} */
     M_UPSTREAM_ERRORS,      /* upstream_errors_total{upstream,kind} */
     M_UPSTREAM_DURATION,    /* upstream_duration_seconds{upstream} histogram */

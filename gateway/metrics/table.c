@@ -87,6 +87,8 @@ const struct metric metric_table[M_COUNT] = {
     COUNTER(M_CACHE_REFRESHES, "cache_refreshes_total",
         "Fetches without a client, of entries that answered meanwhile, by outcome.",
         LABELS("outcome")),
+    COUNTER(M_CACHE_SECOND_LEVEL, "cache_second_level_total",
+        "Look-ups and writes of cached responses in the store, by outcome.", LABELS("outcome")),
     COUNTER(M_UPSTREAM_REQUESTS, "upstream_requests_total",
         "Attempts to reach an upstream's target, by outcome.",
         LABELS("upstream", "target", "outcome")),

@@ -177,6 +177,11 @@ void request_context_use_store(struct request_context *context, struct limit_sto
     context->store = store;
 }
 
+void request_context_use_level(struct request_context *context, struct cache_level *level)
+{
+    context->level = level;
+}
+
 const struct config *request_context_config(const struct request_context *context)
 {
     return context->now->config;

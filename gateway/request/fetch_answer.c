@@ -9,6 +9,7 @@ void fetch_close_flight(struct request *r, enum flight_outcome outcome, bool set
 {
     if (r->fetch.lead != NULL)
         flight_close(&r->fetch.lead, outcome, set_aside, loop_now_us(r->context->loop));
+    level_lease_end(&r->fetch.lease, set_aside);
 }
 
 /* The client can be told. Its answer is built when the walk goes on. */
@@ -35,6 +36,8 @@ static void purge(struct request *r, enum purge_kind kind, struct str text, stru
     struct purge what = {
         .kind = kind, .text = text, .host = host, .soft = r->route->cache.soft_invalidation};
 
+    if (r->context->shared->purged != NULL)
+        what.ticket = cache_history_ticket(r->context->shared->cache);
     cache_invalidate(r->context->shared->cache, &what);
     if (r->context->shared->purged != NULL)
         r->context->shared->purged(r->context->shared->purged_arg, &what);
@@ -163,6 +166,7 @@ static bool confirm(struct request *r, const struct http_fields *fields)
         cache_entry_release(&r->cache.entry);
         r->cache.entry = fresh;
         r->cache.stored = true;
+        second_put(r);
     } else if (r->fetch.is_refresh) {
         refresh_failed(r);
     }
@@ -463,7 +467,8 @@ static bool goes_on_alone(struct request *r)
 
 void fetch_client_left(struct request *r)
 {
-    if (r->fetch.starts_over)
+    second_cancel(r);
+    if (r->fetch.starts_over || !r->fetch.is_on)
         fetch_close_flight(r, FLIGHT_RETRY, false);
     if (r->fetch.exchange == NULL || r->fetch.is_done)
         return;

@@ -68,6 +68,8 @@ struct request_context *request_context_new(struct loop *loop, struct request_sh
 void request_context_free(struct request_context **context); /* when it has no request left */
 /* Counters live there from now on; borrowed, and must outlive the context. */
 void request_context_use_store(struct request_context *context, struct limit_store *store);
+/* The cache has a second level there; borrowed, and must outlive the context. */
+void request_context_use_level(struct request_context *context, struct cache_level *level);
 void request_context_use(
     struct request_context *context,
     struct request_rules *rules); /* holds them; requests under way keep theirs */

@@ -65,6 +65,7 @@ struct request_context {
     struct loop *loop;
     struct request_shared *shared;
     struct limit_store *store; /* NULL: counters live in memory */
+    struct cache_level *level; /* the cache's second; NULL: none */
     struct upstream_pool *pool;
     struct sheet *sheet;
     struct context_rules *now;
@@ -94,11 +95,19 @@ struct request_rules {
     _Atomic uint32_t references;
 };
 
+/* What the second level of the cache has said; OVER: it was heard, and is not asked again. */
+enum second { SECOND_NOT_ASKED, SECOND_ASKED, SECOND_FOUND, SECOND_NOTHING, SECOND_OVER };
+
 /* The exchange with the upstream; outlives the client when others wait for it. */
 struct fetch {
     struct upstream_exchange *exchange;
     struct fill *fill;
     struct flight *lead;
+    enum second second;
+    struct level_read *read;   /* the second level is being asked */
+    struct level_lease *lease; /* other gateways wait for this fetch */
+    struct cache_place place;  /* of the purges that were applied when it began */
+    bool has_place;
     uint64_t started_us, stamp;
     uint32_t purges; /* made by this request */
     int64_t sent_wall_s;
@@ -405,6 +414,13 @@ void fetch_on_head(struct request *r, int status, const struct http_fields *fiel
                    const struct http_answer_facts *facts);
 void fetch_on_failure(struct request *r);
 void fetch_close_flight(struct request *r, enum flight_outcome outcome, bool set_aside);
+
+/* second.c */
+/* True: asked, the walk waits. */
+bool second_ask(struct request *r);
+void second_cancel(struct request *r);     /* fine when nothing is asked */
+void second_note_place(struct request *r); /* when a fetch begins */
+void second_put(struct request *r);        /* its answer is in memory now */
 
 /* fetch_post.c: before this request's own purges, and after them */
 bool fetch_post_is_for_get(struct request *r, int status, const struct http_fields *fields);

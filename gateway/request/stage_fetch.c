@@ -177,6 +177,7 @@ static void on_done(void *arg, const struct upstream_result *result)
             r->cache.stored = true;
             fetch_saw_other(r, &replaced);
             part_on_stored(r);
+            second_put(r);
         }
     } else if (!had_head) {
         fetch_on_failure(r);
@@ -369,6 +370,7 @@ bool fetch_start(struct request *r)
     r->collected.sent = 0;
     r->fetch.started_us = loop_now_us(r->context->loop);
     r->fetch.sent_wall_s = loop_wall_us(r->context->loop) / 1000000;
+    second_note_place(r);
     r->fetch.stamp = cache_stamp(r->context->shared->cache);
     request_hold(r);
     r->fetch.exchange = upstream_start(r->context->pool, &request, &handler, r);
@@ -407,12 +409,31 @@ static enum step start(struct request *r)
     return reply_out_of_memory(r);
 }
 
+/* What other gateways have first. */
+static enum step ask_or_start(struct request *r)
+{
+    return second_ask(r) ? STEP_WAIT : start(r);
+}
+
+/* The second level has spoken. */
+static enum step go_on_after_second(struct request *r)
+{
+    bool is_found = r->fetch.second == SECOND_FOUND;
+
+    r->fetch.second = SECOND_OVER;
+    if (!is_found)
+        return start(r);
+    fetch_close_flight(r, FLIGHT_RETRY, false);
+    r->cache.detail = "l2";
+    return STEP_LOOKUP;
+}
+
 static enum step join(struct request *r)
 {
     struct lookup *c = &r->cache;
 
     if (!c->is_keyed || c->is_alone || c->status == CACHE_BYPASS)
-        return start(r);
+        return ask_or_start(r);
     c->wait.loop = r->context->loop;
     c->wait.told = on_told;
     c->wait.wake = on_wake;
@@ -426,9 +447,9 @@ static enum step join(struct request *r)
             fetch_close_flight(r, FLIGHT_RETRY, false);
             return STEP_LOOKUP;
         }
-        return start(r);
+        return ask_or_start(r);
     case FLIGHT_ALONE:
-        return start(r);
+        return ask_or_start(r);
     case FLIGHT_FOLLOW:
         break;
     }
@@ -478,7 +499,9 @@ enum step stage_fetch(struct request *r)
         r->fetch.starts_over = false;
         return start(r);
     }
-    if (r->fetch.is_on || r->cache.is_following)
+    if (r->fetch.second == SECOND_FOUND || r->fetch.second == SECOND_NOTHING)
+        return go_on_after_second(r);
+    if (r->fetch.is_on || r->fetch.read != NULL || r->cache.is_following)
         return STEP_WAIT;
     return r->cache.collapsed ? follow(r) : join(r);
 }

@@ -10,10 +10,11 @@
 
 #include <stdlib.h>
 
-/* "<kind><soft>\n<host>\n<text>"; a text may hold anything. */
+/* "<kind><soft> <ticket>\n<host>\n<text>"; a text may hold anything. The ticket is for ourselves.
+ */
 static bool write_purge(const struct purge *purge, struct buf *out)
 {
-    return buf_addf(out, "%d%d\n", (int)purge->kind, purge->soft) &&
+    return buf_addf(out, "%d%d %" PRIu64 "\n", (int)purge->kind, purge->soft, purge->ticket) &&
            buf_add_str(out, purge->host) && buf_add_char(out, '\n') &&
            buf_add_str(out, purge->text);
 }
@@ -23,9 +24,11 @@ bool store_read_purge(struct str payload, struct purge *purge)
     struct str rest = payload, kind;
 
     *purge = (struct purge){0};
-    if (!str_split(&rest, '\n', &kind) || kind.len != 2 || kind.ptr[0] < '0' ||
+    if (!str_split(&rest, '\n', &kind) || kind.len < 2 || kind.ptr[0] < '0' ||
         kind.ptr[0] > '0' + PURGE_USER || kind.ptr[1] < '0' || kind.ptr[1] > '1' ||
         !str_split(&rest, '\n', &purge->host) || rest.ptr == NULL)
+        return false;
+    if (kind.len > 2 && (kind.ptr[2] != ' ' || !str_to_u64(str_from(kind, 3), &purge->ticket)))
         return false;
     switch (kind.ptr[0] - '0') {
     case PURGE_ALL:
@@ -69,6 +72,56 @@ static void on_gap(void *arg, bool is_lost)
     cache_invalidate(g->shared.cache, &all);
     events_addf(g->shared.events, EVENT_INVALIDATION, loop_wall_us(g->loop),
                 "\"by\":\"store\",\"kind\":\"all\",\"soft\":%s", is_lost ? "false" : "true");
+}
+
+/* ---- places, for the second level ---- */
+
+static struct cache_place place_of(const struct bus_place *at)
+{
+    return (struct cache_place){at->ms, at->number};
+}
+
+/* After a loss nothing that is in the second level now may be used: a message moves everybody's
+ * place on, so that what is fetched from here on can be told from it. */
+static void on_begins(void *arg, const struct bus_place *at, const struct bus_place *end,
+                      bool was_lost)
+{
+    struct gateway *g = arg;
+    struct cache_place from = place_of(at), live_from = place_of(end);
+
+    cache_history_begin(g->shared.cache, &from, &live_from, was_lost);
+    if (was_lost)
+        (void)bus_publish(g->bus, "mark", STR("-"));
+}
+
+/* Our own comes back: one without a ticket is put in force once more, now that it has its place. */
+static void on_comes(void *arg, const struct bus_place *at, const char *kind, bool is_own,
+                     struct str payload)
+{
+    struct gateway *g = arg;
+    struct cache_place place = place_of(at);
+    struct purge purge;
+
+    if (!str_eq(str_of(kind), STR("purge")) || !store_read_purge(payload, &purge))
+        return;
+    cache_history_comes(g->shared.cache, &place, is_own ? purge.ticket : 0);
+    if (is_own && purge.ticket == 0)
+        cache_invalidate(g->shared.cache, &purge);
+}
+
+static void on_heard(void *arg, const struct bus_place *at)
+{
+    struct gateway *g = arg;
+    struct cache_place place = place_of(at);
+
+    cache_history_heard(g->shared.cache, &place, loop_now_us(g->loop));
+}
+
+static void on_stops(void *arg)
+{
+    struct gateway *g = arg;
+
+    cache_history_stop(g->shared.cache);
 }
 
 /* ---- out ---- */
@@ -198,6 +251,7 @@ bool store_begin(struct gateway *g, const struct config *config, struct fail *wh
 {
     struct bus_options options = {
         .prefix = config->store.prefix, .sheet = g->sheet, .changed = on_changed, .arg = g};
+    struct bus_follower follower = {on_begins, on_comes, on_heard, on_stops, g};
     struct str name = STR("store");
     struct buf masked = buf_new(4096);
 
@@ -212,6 +266,7 @@ bool store_begin(struct gateway *g, const struct config *config, struct fail *wh
     bus_subscribe(g->bus, "purge", on_purge, on_gap, g);
     bus_subscribe(g->bus, "tier", on_tier, on_tier_gap, g);
     limit_share_tell(g->shared.share, tell_tier, g);
+    bus_follow(g->bus, &follower);
     g->shared.purged = on_purged;
     g->shared.purged_arg = g;
     (void)store_url_write_masked(config->store.url, &masked);

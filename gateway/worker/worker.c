@@ -74,6 +74,25 @@ static void name_cells(struct worker *worker)
     worker->idle = metrics_series(worker->sheet, M_UPSTREAM_CONNECTIONS, 2, idle);
 }
 
+/* A reload may want it first. */
+static bool open_level(struct worker *worker, const struct config *config, struct fail *why)
+{
+    struct cache_level_options options = {.loop = worker->loop,
+                                          .cache = worker->shared->cache,
+                                          .sheet = worker->sheet,
+                                          .seed = worker->shared->seed};
+
+    if (worker->level != NULL) {
+        cache_level_use(worker->level, config);
+        return true;
+    }
+    if (!config->cache.store)
+        return true;
+    worker->level = cache_level_new(&options, config, why);
+    request_context_use_level(worker->context, worker->level);
+    return worker->level != NULL;
+}
+
 static bool open_store(struct worker *worker, const struct config *config, struct fail *why)
 {
     if (str_eq(config->store.url, STR("memory:")))
@@ -81,7 +100,7 @@ static bool open_store(struct worker *worker, const struct config *config, struc
     worker->store =
         limit_store_new(worker->loop, worker->shared->limiter, config, worker->sheet, false, why);
     request_context_use_store(worker->context, worker->store);
-    return worker->store != NULL;
+    return worker->store != NULL && open_level(worker, config, why);
 }
 
 struct worker *worker_new(const struct fleet_parts *parts, uint32_t index,
@@ -153,8 +172,14 @@ void worker_do_use(void *arg)
     struct order *order = arg;
 
     request_context_use(order->worker->context, order->rules);
-    if (order->worker->store != NULL)
-        limit_store_use(order->worker->store, request_rules_config(order->rules));
+    if (order->worker->store != NULL) {
+        const struct config *config = request_rules_config(order->rules);
+        struct fail why;
+
+        limit_store_use(order->worker->store, config);
+        if (!open_level(order->worker, config, &why))
+            log_line(LOG_ERROR, "cache.store: a worker goes without: %s", why.text);
+    }
     server_use_tls(order->worker->server, order->tls);
     request_rules_release(&order->rules);
     server_tls_release(&order->tls);
@@ -250,6 +275,7 @@ void worker_free(struct worker **worker)
         request_context_abort(old->context); /* what goes on without a client needs the pool */
     upstream_pool_free(&old->pool);
     request_context_free(&old->context);
+    cache_level_free(&old->level);
     limit_store_free(&old->store);
     loop_free(&old->loop);
     free(old);

@@ -25,6 +25,7 @@ struct worker {
     struct sheet *sheet;
     struct request_context *context;
     struct limit_store *store; /* NULL: counters live in memory */
+    struct cache_level *level; /* NULL: the cache has one level */
     struct server *server;
     pthread_t thread;
     bool is_started, is_draining, is_aborting;
