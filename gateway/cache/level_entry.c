@@ -16,7 +16,7 @@ static bool copy_tags(const struct cache_entry *entry, struct arena *arena, stru
     if (at == NULL)
         return false;
     for (uint32_t i = 0; i < entry->tag_count; i++)
-        at[i] = cell_text(entry->tags[i].cell);
+        at[i] = cell_text(entry_tags(entry)[i].cell);
     *tags = (struct str_list){at, entry->tag_count};
     return true;
 }
@@ -24,7 +24,7 @@ static bool copy_tags(const struct cache_entry *entry, struct arena *arena, stru
 bool level_frame_of(const struct cache_entry *entry, const struct cache_place *place,
                     struct arena *arena, struct frame *frame)
 {
-    const struct cache_meta *meta = cache_entry_meta(entry);
+    const struct cache_meta taken = cache_entry_meta(entry), *meta = &taken;
     uint64_t now_us = clock_mono_us();
 
     if (meta->status == 206 || meta->always_revalidate || cache_entry_is_soft_purged(entry) ||
@@ -40,19 +40,19 @@ bool level_frame_of(const struct cache_entry *entry, const struct cache_place *p
         .stale_while_revalidate_s = meta->stale_while_revalidate_s,
         .stale_if_error_s = meta->stale_if_error_s,
         .stale_if_unreachable_s = meta->stale_if_unreachable_s,
-        .date_s = meta->validators.date_s,
+        .date_s = cache_entry_validators(entry).date_s,
         .fetch_us = meta->fetch_us,
         .place = *place,
-        .key = entry->key,
-        .vary_names = entry->vary_names,
-        .vary_key = entry->vary_key,
-        .fields = meta->fields,
+        .key = entry_key(entry),
+        .vary_names = entry_vary_names(entry),
+        .vary_key = entry_vary_key(entry),
         .body_bytes = meta->body.len,
         .nonce = random_u64(),
     };
     if (frame_chunks(frame) == 0)
         frame->body = meta->body;
-    return copy_tags(entry, arena, &frame->tags);
+    return cache_entry_fields(entry, arena, &frame->fields) &&
+           copy_tags(entry, arena, &frame->tags);
 }
 
 static int64_t resident_us(const struct frame *frame, int64_t wall_us)
@@ -126,9 +126,10 @@ struct cache_entry *level_entry_of(struct cache *cache, const struct frame *fram
         frame->body_bytes > atomic_load(&cache->max_object) ||
         !join_tags(frame, question->tags, arena, &tags))
         return NULL;
-    entry = entry_new(cache, frame->status, &frame->fields, &intent);
-    if (entry != NULL && (!str_eq(entry->vary_names, frame->vary_names) ||
-                          !str_eq(entry->vary_key, frame->vary_key)))
+    entry = entry_new(cache, frame->status, &frame->fields, &intent,
+                      frame->body_bytes <= INSIDE_MOST ? (size_t)frame->body_bytes : 0);
+    if (entry != NULL && (!str_eq(entry_vary_names(entry), frame->vary_names) ||
+                          !str_eq(entry_vary_key(entry), frame->vary_key)))
         cache_entry_release(&entry);
     return entry;
 }

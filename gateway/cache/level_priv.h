@@ -93,8 +93,8 @@ struct level_moment {
     int64_t wall_us;
     uint64_t stamp; /* history_stamp() */
 };
-/* The entry that the frame describes, not in the index, its body still to be set. NULL: no memory
- * or budget, or not for this question. */
+/* The entry that the frame describes, not in the index, its body still to be put in: inside up to
+ * INSIDE_MOST. NULL: no memory or budget, or not for this question. */
 struct cache_entry *level_entry_of(struct cache *cache, const struct frame *frame,
                                    const struct level_question *question,
                                    const struct level_moment *moment, struct arena *arena) MUST_USE;

@@ -182,9 +182,8 @@ static struct redis_call *send_get(struct level_read *read, const struct level_n
 
 static void put_in_index(struct level_read *read)
 {
-    size_t len = (size_t)read->frame.body_bytes;
-
-    entry_set_body(read->entry, read->body, len);
+    if (read->body != NULL)
+        entry_set_block(read->entry, read->body); /* takes the reference */
     read->body = NULL;
     if (index_insert(read->level->cache, read->entry, NULL))
         finish(read, read->has_waited ? LEVEL_WAITED : LEVEL_HIT);
@@ -247,15 +246,17 @@ static void take_answer(struct level_read *read)
     struct level_moment moment = {
         .now_us = loop_now_us(level->loop), .wall_us = loop_wall_us(level->loop), .stamp = 0};
     struct frame *frame = &read->frame;
+    bool is_inside;
 
     if (!history_stamp(cache, &frame->place, moment.now_us, &moment.stamp)) {
         absent(read, LEVEL_PURGED);
         return;
     }
     read->entry = level_entry_of(cache, frame, &read->question, &moment, read->arena);
-    if (read->entry != NULL && frame->body_bytes > 0)
+    is_inside = frame->body_bytes <= INSIDE_MOST;
+    if (read->entry != NULL && !is_inside)
         read->body = block_new(cache, (size_t)frame->body_bytes, read->question.key->url_hash);
-    if (read->entry == NULL || (frame->body_bytes > 0 && read->body == NULL)) {
+    if (read->entry == NULL || (!is_inside && read->body == NULL)) {
         absent(read, LEVEL_MISS);
         return;
     }
@@ -265,8 +266,9 @@ static void take_answer(struct level_read *read)
         ask_chunks(read);
         return;
     }
-    if (frame->body_bytes > 0)
-        memcpy(read->body->bytes, frame->body.ptr, frame->body.len);
+    if (frame->body.len > 0)
+        memcpy(is_inside ? entry_inside(read->entry) : read->body->bytes, frame->body.ptr,
+               frame->body.len);
     put_in_index(read);
 }
 

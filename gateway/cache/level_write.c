@@ -124,7 +124,7 @@ static bool send_chunk(struct level_write *write)
 {
     uint32_t index = write->next_chunk++;
     size_t at = (size_t)index * FRAME_CHUNK;
-    struct str body = cache_entry_meta(write->entry)->body, rest = str_from(body, at);
+    struct str body = cache_entry_meta(write->entry).body, rest = str_from(body, at);
     struct str piece = str_at(rest.ptr, rest.len < FRAME_CHUNK ? rest.len : FRAME_CHUNK);
     struct level_name name;
 
@@ -177,7 +177,7 @@ static struct level_write *write_new(struct cache_level *level, struct cache_ent
     write->level = level;
     write->entry = cache_entry_hold(entry);
     write->bytes = buf_new(FRAME_MAX_BYTES);
-    level_name(level, entry->key, &write->base);
+    level_name(level, entry_key(entry), &write->base);
     write->next = level->writes;
     write->back = &level->writes;
     if (write->next != NULL)

@@ -415,6 +415,10 @@ void fetch_on_head(struct request *r, int status, const struct http_fields *fiel
 void fetch_on_failure(struct request *r);
 void fetch_close_flight(struct request *r, enum flight_outcome outcome, bool set_aside);
 
+/* fetch_for.c */
+struct str fetch_hash_key(const struct request *r);
+double fetch_share(const struct request *r); /* 0..1, more: never turned away */
+
 /* second.c */
 /* True: asked, the walk waits. */
 bool second_ask(struct request *r);

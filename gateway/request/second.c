@@ -64,7 +64,7 @@ void second_put(struct request *r)
     entry = cache_find(r->context->shared->cache, &r->cache.key, &r->head.fields,
                        r->config->cache.normalize_vary, r->arena, &vary_missed);
     /* an older one: this answer was a part, or did not stay */
-    if (entry != NULL && cache_entry_meta(entry)->stored_us >= r->fetch.started_us)
+    if (entry != NULL && cache_entry_meta(entry).stored_us >= r->fetch.started_us)
         cache_level_put(r->context->level, entry, &r->fetch.place, &r->fetch.lease);
     cache_entry_release(&entry);
 }

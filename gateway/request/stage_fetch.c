@@ -5,8 +5,6 @@
  * the last reference. Worker's thread; callbacks come from the loop. */
 #include "request/request_priv.h"
 
-#include <math.h>
-
 static const struct upstream_handler handler;
 
 /* ---- the body on its way up ---- */
@@ -286,63 +284,7 @@ static enum client_body body_kind(const struct request *r)
     return CLIENT_BODY_SIZED;
 }
 
-/* ---- for whom ---- */
-
-/* Where the header or cookie is missing, the client decides. */
-static struct str hash_key(const struct request *r)
-{
-    const struct upstream_config *upstream = r->upstream;
-    struct str key = STR_NONE;
-
-    if (upstream->balance != BALANCE_HASH)
-        return key;
-    switch (upstream->hash_on) {
-    case HASH_CLIENT:
-        break;
-    case HASH_PATH:
-        return r->path;
-    case HASH_HEADER:
-        key = http_fields_find(&r->head.fields, upstream->hash_name);
-        break;
-    case HASH_COOKIE:
-        key = http_cookie(&r->head.fields, upstream->hash_name);
-        break;
-    }
-    return key.len > 0 ? key : r->who.caller.id;
-}
-
-/* Requests a second over the longest window; a tier without windows is the most generous. */
-static double generosity(const struct tier_config *tier)
-{
-    const struct window_config *longest = NULL;
-
-    for (uint32_t i = 0; i < tier->windows.count; i++)
-        if (longest == NULL || tier->windows.at[i].period_ms > longest->period_ms)
-            longest = &tier->windows.at[i];
-    return longest == NULL ? HUGE_VAL : (double)longest->limit / (double)longest->period_ms;
-}
-
-/* How much of an adaptive upstream's limit may be in use for this caller: the least generous tier
- * is turned away at LEAST_SHARE, the most generous at all of it. */
-#define LEAST_SHARE 0.7
-#define CRITICAL    2.0
-static double share_of_limit(const struct request *r)
-{
-    const struct config *config = r->config;
-    const struct tier_config *tier = r->who.caller.tier;
-    uint32_t below = 0;
-
-    if (!r->upstream->adaptive)
-        return 1;
-    if (r->route->is_critical)
-        return CRITICAL;
-    if (tier == NULL || config->tier_count < 2)
-        return 1;
-    for (uint32_t i = 0; i < config->tier_count; i++)
-        if (generosity(&config->tiers[i]) < generosity(tier))
-            below++;
-    return LEAST_SHARE + (1 - LEAST_SHARE) * (double)below / (double)(config->tier_count - 1);
-}
+/* ---- the exchange ---- */
 
 bool fetch_start(struct request *r)
 {
@@ -363,8 +305,8 @@ bool fetch_start(struct request *r)
         .timeout_ms = r->route->timeout_ms >= 0 ? r->route->timeout_ms : upstream->timeout_ms,
         .upgrades = r->asks_tunnel,
         .has_idempotency_key = http_fields_count_of(&r->head.fields, HTTP_IDEMPOTENCY_KEY) > 0,
-        .hash_key = hash_key(r),
-        .share = share_of_limit(r),
+        .hash_key = fetch_hash_key(r),
+        .share = fetch_share(r),
     };
     r->body.discards = r->facts.has_body && request.body == CLIENT_BODY_NONE;
     r->collected.sent = 0;
