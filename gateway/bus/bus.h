@@ -43,15 +43,17 @@ void bus_subscribe(struct bus *bus, const char *kind, bus_fn *fn, bus_gap_fn *ga
 struct bus_place {
     uint64_t ms, number;
 };
-/* For who keeps account of places: told of every message, our own too, around its delivery. One of
- * them; from the loop. A newcomer is first told of the last thousand messages. */
+/* For who keeps account of places: told of every message, our own too. One of them; from the loop.
+ * A newcomer is told of the last thousand messages, which no subscriber hears. */
+enum bus_origin { BUS_OTHERS, BUS_OWN, BUS_PAST };
 struct bus_follower {
     /* What stands behind `at` will come; the stream ends at `end` now. was_lost: what stood before
      * may have been missed. */
     void (*begins)(void *arg, const struct bus_place *at, const struct bus_place *end,
                    bool was_lost);
-    void (*comes)(void *arg, const struct bus_place *at, const char *kind, bool is_own,
-                  struct str payload);                    /* before its subscriber hears */
+    /* OTHERS: before its subscriber hears of it */
+    void (*comes)(void *arg, const struct bus_place *at, const char *kind, enum bus_origin origin,
+                  struct str payload);
     void (*heard)(void *arg, const struct bus_place *at); /* all up to here came; each 2 s, too */
     void (*stops)(void *arg);                             /* until heard() nothing is known */
     void *arg;

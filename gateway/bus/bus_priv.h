@@ -52,8 +52,9 @@ struct bus {
 
     /* read.c */
     struct bus_place read;
-    bool has_read, is_checked; /* checked: `read` is still in the stream */
-    bool was_lost;             /* what stood in the stream before may have been missed */
+    bool has_read, is_checked;   /* checked: `read` is still in the stream */
+    struct bus_place past_until; /* what stands up to here was there before us */
+    bool was_lost;               /* what stood in the stream before may have been missed */
     struct redis_call *reading;
     struct deadline blind;
     uint64_t blind_since_us;

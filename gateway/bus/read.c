@@ -76,7 +76,7 @@ static const char *known_kind(const struct bus *bus, struct str kind)
 
 static void deliver(struct bus *bus, const struct bus_place *at, const struct redis_reply *fields)
 {
-    bool is_own;
+    enum bus_origin whose = BUS_OTHERS;
 
     struct str origin = STR_NONE, kind = STR_NONE, payload = STR_NONE;
 
@@ -90,10 +90,13 @@ static void deliver(struct bus *bus, const struct bus_place *at, const struct re
         else if (str_eq(name, STR("p")))
             payload = value;
     }
-    is_own = str_eq(origin, str_of(bus->own));
+    if (str_eq(origin, str_of(bus->own)))
+        whose = BUS_OWN;
+    else if (place_reached(bus->past_until, *at))
+        whose = BUS_PAST;
     if (bus->follower.comes != NULL)
-        bus->follower.comes(bus->follower.arg, at, known_kind(bus, kind), is_own, payload);
-    if (is_own)
+        bus->follower.comes(bus->follower.arg, at, known_kind(bus, kind), whose, payload);
+    if (whose != BUS_OTHERS)
         return;
     for (uint32_t i = 0; i < bus->kind_count; i++)
         if (str_eq(kind, str_of(bus->kinds[i].kind)))
@@ -153,6 +156,7 @@ static void on_end(void *arg, enum redis_outcome outcome, const struct redis_rep
         (void)place_read(newest->text, &end);
     if (oldest != NULL)
         (void)place_read(oldest->text, &bus->read);
+    bus->past_until = end;
     bus->has_read = bus->is_checked = true;
     if (bus->follower.begins != NULL)
         bus->follower.begins(bus->follower.arg, &bus->read, &end, bus->was_lost);

@@ -94,9 +94,10 @@ static void on_begins(void *arg, const struct bus_place *at, const struct bus_pl
         (void)bus_publish(g->bus, "mark", STR("-"));
 }
 
-/* Our own comes back: one without a ticket is put in force once more, now that it has its place. */
-static void on_comes(void *arg, const struct bus_place *at, const char *kind, bool is_own,
-                     struct str payload)
+/* Our own comes back: one without a ticket is put in force once more, now that it has its place.
+ * What was there before us concerns what is in the second level. */
+static void on_comes(void *arg, const struct bus_place *at, const char *kind,
+                     enum bus_origin origin, struct str payload)
 {
     struct gateway *g = arg;
     struct cache_place place = place_of(at);
@@ -104,8 +105,8 @@ static void on_comes(void *arg, const struct bus_place *at, const char *kind, bo
 
     if (!str_eq(str_of(kind), STR("purge")) || !store_read_purge(payload, &purge))
         return;
-    cache_history_comes(g->shared.cache, &place, is_own ? purge.ticket : 0);
-    if (is_own && purge.ticket == 0)
+    cache_history_comes(g->shared.cache, &place, origin == BUS_OWN ? purge.ticket : 0);
+    if (origin == BUS_PAST || (origin == BUS_OWN && purge.ticket == 0))
         cache_invalidate(g->shared.cache, &purge);
 }
 
