@@ -106,13 +106,12 @@ struct fetch {
     enum second second;
     struct level_read *read;   /* the second level is being asked */
     struct level_lease *lease; /* other gateways wait for this fetch */
-    struct cache_place place;  /* of the purges that were applied when it began */
-    bool has_place;
+    struct cache_place place;  /* of the purges that were applied when it began: has_place */
     uint64_t started_us, stamp;
     uint32_t purges; /* made by this request */
     int64_t sent_wall_s;
-    bool is_on, is_done; /* started; ended */
-    bool starts_over;    /* it is to be sent once more, for the whole */
+    bool is_on, is_done, has_place; /* started; ended; place is known */
+    bool starts_over;               /* it is to be sent once more, for the whole */
     bool is_refresh;  /* of an entry that was served meanwhile: without a client from the start */
     bool is_answered; /* the client's answer is known (head, entry or error) */
     struct str target_name;
@@ -420,8 +419,7 @@ struct str fetch_hash_key(const struct request *r);
 double fetch_share(const struct request *r); /* 0..1, more: never turned away */
 
 /* second.c */
-/* True: asked, the walk waits. */
-bool second_ask(struct request *r);
+bool second_ask(struct request *r);        /* true: asked, the walk waits */
 void second_cancel(struct request *r);     /* fine when nothing is asked */
 void second_note_place(struct request *r); /* when a fetch begins */
 void second_put(struct request *r);        /* its answer is in memory now */
