@@ -30,6 +30,7 @@ const struct include_file *include_of(const struct include_set *set, const struc
 
 static const struct node *child_named(const struct node *root, const char *name)
 {
+    CHECK(root != NULL);
     return root->kind == NODE_OBJECT ? node_child(root, str_of(name)) : NULL;
 }
 
@@ -57,8 +58,10 @@ static bool merge_name(struct tree *tree, struct node *root, const struct includ
     struct node joined;
 
     for (uint32_t i = 0; i < set->count; i++) {
-        const struct node *more = child_named(set->at[i].tree->root, name);
+        const struct node *more;
 
+        CHECK(set->at[i].tree != NULL); /* merged before they are closed */
+        more = child_named(set->at[i].tree->root, name);
         if (more == NULL)
             continue;
         count += more->count;

@@ -194,9 +194,8 @@ void mirror_body(struct request *r, struct str bytes)
 
 void mirrors_end(struct request_context *context)
 {
-    while (context->mirrors != NULL) {
-        struct mirror *mirror = context->mirrors;
-
+    for (struct mirror *mirror = context->mirrors, *next; mirror != NULL; mirror = next) {
+        next = mirror->next;
         mirror_drop(&mirror);
     }
 }
