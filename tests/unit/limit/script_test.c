@@ -163,13 +163,15 @@ struct world {
 static void random_policy(struct world *world, struct window_set *set)
 {
     static const char *const names[] = {"a", "b", "c", "d"};
+    static const enum window_kind usual[] = {WINDOW_BUCKET, WINDOW_SLIDING, WINDOW_SLIDING};
     uint32_t count = 1 + (uint32_t)next(&world->random) % 4;
+    bool is_usual = count == 3 && next(&world->random) % 4 > 0; /* the script has a way for it */
 
     for (uint32_t i = 0; i < count; i++) {
         struct window_config *window = &set->at[i];
 
         window->name = str_of(names[i]);
-        window->kind = (enum window_kind)(next(&world->random) % 5);
+        window->kind = is_usual ? usual[i] : (enum window_kind)(next(&world->random) % 5);
         window->limit = 1 + next(&world->random) % 40;
         window->burst = window->limit;
         window->period_ms = (int64_t)(1 + next(&world->random) % 600) * 1000;
@@ -349,6 +351,7 @@ static void all_three_agree(void **state)
     int steps = wanted != NULL ? (int)strtol(wanted, NULL, 10) : 100000;
     struct world *world = calloc(1, sizeof(*world));
     struct buf out = buf_new(65536);
+    uint32_t usual = 0;
 
     (void)state;
     if (!server_is_installed())
@@ -358,8 +361,14 @@ static void all_three_agree(void **state)
     world->limiter = limiter_new(1000000, &seed);
     world->random = 2026;
     world->now_us = UINT64_C(1763700000000000);
-    for (uint32_t i = 0; i < POLICIES; i++)
+    for (uint32_t i = 0; i < POLICIES; i++) {
+        const struct window_set *set = &world->policies[i];
+
         random_policy(world, &world->policies[i]);
+        usual += set->count == 3 && set->at[0].kind == WINDOW_BUCKET &&
+                 set->at[1].kind == WINDOW_SLIDING && set->at[2].kind == WINDOW_SLIDING;
+    }
+    assert_true(usual > 0 && usual < POLICIES);
     size_t models = CLIENTS * POLICIES * CONFIG_MAX_WINDOWS;
     world->models = calloc(models, sizeof(*world->models));
     for (size_t i = 0; i < models; i++) {
