@@ -134,8 +134,27 @@ void metrics_collect(void *arg, struct sheet *sheet)
     collect_process(admin, sheet);
 }
 
+/* Prometheus asks for OpenMetrics before it asks for plain text; who does not name it gets that. */
+static bool wants_open_metrics(const struct call *call)
+{
+    struct str rest =
+        http_fields_joined(call->question->fields, call->question->arena, HTTP_ACCEPT);
+    struct str range;
+
+    while (rest.ptr != NULL && http_list_next(&rest, &range))
+        if (str_ieq(str_trim(str_at(range.ptr, str_find(range, ';'))),
+                    STR("application/openmetrics-text")))
+            return true;
+    return false;
+}
+
 void get_metrics(struct call *call)
 {
+    if (wants_open_metrics(call)) {
+        (void)!metrics_write_open(call->admin->shared->metrics, &call->question->text);
+        answer_text(call, 200, STR("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+        return;
+    }
     /* over its ceiling: answer_text() says so */
     (void)!metrics_write(call->admin->shared->metrics, &call->question->text);
     answer_text(call, 200, STR("text/plain; version=0.0.4; charset=utf-8"));

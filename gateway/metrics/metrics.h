@@ -124,6 +124,8 @@ void metrics_collector(struct metrics *metrics, metrics_fn *fn, void *arg);
 /* Prometheus text exposition 0.0.4 of everything, sheets added up. Any thread, one at a time
  * (a lock inside). False: out is over its ceiling. */
 bool metrics_write(struct metrics *metrics, struct buf *out) MUST_USE;
+/* The same as OpenMetrics 1.0. */
+bool metrics_write_open(struct metrics *metrics, struct buf *out) MUST_USE;
 /* Sum over sheets of one metric (of a histogram: its count), over all series whose label
  * `label` (index, or -1: all series) equals value. */
 double metrics_sum(struct metrics *metrics, enum metric_id id, int label, struct str value);

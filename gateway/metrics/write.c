@@ -156,14 +156,27 @@ static bool is_visible(const struct metric *metric, const struct series *series,
            atomic_load_explicit(&series->is_visible, memory_order_relaxed);
 }
 
-static void write_metric(const struct metrics *metrics, enum metric_id id, struct buf *out)
+/* OpenMetrics names a counter's family without the end that its series have. */
+static struct str family_name(const struct metric *metric, bool is_open)
+{
+    static const struct str end = {"_total", 6};
+    struct str name = str_of(metric->name);
+
+    if (is_open && metric->kind == METRIC_COUNTER)
+        name.len -= end.len; /* it is there: tests/vtc/admin-openmetrics.vtc */
+    return name;
+}
+
+static void write_metric(const struct metrics *metrics, enum metric_id id, bool is_open,
+                         struct buf *out)
 {
     static const char *const kinds[] = {
         [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
     const struct metric *metric = &metric_table[id];
     const struct series *series = metrics->first[id];
+    struct str name = family_name(metric, is_open);
 
-    buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name,
+    buf_addf(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", STR_ARG(name), metric->help, STR_ARG(name),
              kinds[metric->kind]);
     for (; series != NULL && !out->is_broken;
          series = atomic_load_explicit(&series->next, memory_order_acquire))
@@ -171,7 +184,7 @@ static void write_metric(const struct metrics *metrics, enum metric_id id, struc
             write_series(out, metric, series);
 }
 
-bool metrics_write(struct metrics *metrics, struct buf *out)
+static bool write_all(struct metrics *metrics, bool is_open, struct buf *out)
 {
     const struct collector *collector;
 
@@ -180,9 +193,19 @@ bool metrics_write(struct metrics *metrics, struct buf *out)
          collector = collector->next)
         collector->fn(collector->arg, metrics->collected);
     for (int id = 0; id < M_COUNT; id++)
-        write_metric(metrics, (enum metric_id)id, out);
+        write_metric(metrics, (enum metric_id)id, is_open, out);
     metrics_unlock(&metrics->is_writing);
     return !out->is_broken;
+}
+
+bool metrics_write(struct metrics *metrics, struct buf *out)
+{
+    return write_all(metrics, false, out);
+}
+
+bool metrics_write_open(struct metrics *metrics, struct buf *out)
+{
+    return write_all(metrics, true, out) && buf_add_str(out, STR("# EOF\n"));
 }
 
 static bool label_is(const struct series *series, int label, struct str value)
