@@ -224,6 +224,22 @@ static void check_report(struct reader *reader)
                     STR_ARG(name), nearest_word(name, usual, COUNT_OF(usual)));
 }
 
+static void check_jobs(struct reader *reader)
+{
+    const struct config *config = reader->config;
+    char path[MAX_PATH];
+
+    if (!str_eq(config->store.url, STR("memory:")) ||
+        !str_eq(config->store.jobs_url, STR("memory:")))
+        return;
+    for (uint32_t i = 0; i < config->route_count; i++) {
+        snprintf(path, sizeof(path), "routes[%" PRIu32 "].job", i);
+        if (config->routes[i].job.is_on)
+            reader_fault_at(reader, path,
+                            "is read from the store, but store.url is memory:, expected redis://");
+    }
+}
+
 void check_references(struct reader *reader)
 {
     struct map *routes = map_new();
@@ -236,6 +252,7 @@ void check_references(struct reader *reader)
     check_tier(reader, reader->config->limits.default_tier, "limits.default_tier");
     check_keys(reader, routes);
     check_listeners(reader);
+    check_jobs(reader);
     check_report(reader);
     map_free(&routes);
 }

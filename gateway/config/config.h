@@ -75,12 +75,14 @@ struct admin_config {
 };
 
 /* ---- store ---- */
+enum job_kind { JOB_PROGRESS, JOB_CELERY };
 enum eviction_check { EVICTION_WARN, EVICTION_REFUSE, EVICTION_OFF };
 struct store_config {
     struct str url; /* "memory:", or a URL that redis_url_parse() judges */
     struct str prefix;
     int64_t timeout_ms;      /* of the cache's questions */
     uint32_t eviction_check; /* enum eviction_check */
+    struct str jobs_url;     /* of jobs, where it is another; "memory:": as url */
 };
 /* The URL with user and password as "***": for logs and printed configurations. */
 bool store_url_write_masked(struct str url, struct buf *out);
@@ -361,6 +363,10 @@ struct route_config {
         struct str to; /* empty: off */
         uint32_t status;
     } redirect;
+    struct {
+        bool is_on;
+        uint32_t kind; /* enum job_kind */
+    } job;
 };
 
 struct log_config {

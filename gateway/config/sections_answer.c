@@ -254,6 +254,28 @@ static bool respond_is_set(const void *base)
 const struct section respond_section = {SECTION(respond_fields, 0), .finish = respond_finish,
                                         .is_set = respond_is_set};
 
+static const struct words job_kinds = {{"progress", "celery", NULL}};
+static const struct field job_fields[] = {
+    FIELD_WITH(job_kinds, "kind", kind_choice, R, job.kind, "progress", 0, 0,
+               "progress: job:{id}:progress; celery: celery-task-meta-{id}; the id is the path's "
+               "last {name}"),
+};
+
+static void job_finish(struct reader *reader, const struct node *node, void *base)
+{
+    (void)reader;
+    (void)node;
+    ((R *)base)->job.is_on = true;
+}
+
+static bool job_is_set(const void *base)
+{
+    return ((const R *)base)->job.is_on;
+}
+
+const struct section job_section = {SECTION(job_fields, 0), .finish = job_finish,
+                                    .is_set = job_is_set};
+
 static const struct field redirect_fields[] = {
     FIELD("to", kind_text, R, redirect.to, "", 0, 0,
           "where to: {host}, {uri} (path and query) and the path's {name} are filled in"),

@@ -10,7 +10,7 @@ extern const struct text_rule path_rule; /* starts with a slash */
 /* sections_answer.c: of a route */
 bool edits_are_set(const struct header_edits *edits);
 extern const struct section headers_section, cors_section, respond_section, redirect_section,
-    authorize_section, mirror_section;
+    job_section, authorize_section, mirror_section;
 extern const struct collection split_list;
 
 #define MAX_REQUESTS INT64_C(1000000000000)

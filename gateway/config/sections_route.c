@@ -238,6 +238,7 @@ static const struct field route_fields[] = {
     FIELD_NESTED("mirror", mirror_section, "a second upstream that gets a copy"),
     FIELD_NESTED("respond", respond_section, "an answer of its own, instead of an upstream"),
     FIELD_NESTED("redirect", redirect_section, "another place, instead of an upstream"),
+    FIELD_NESTED("job", job_section, "a job's state from the store, instead of an upstream"),
 };
 #undef R
 
@@ -258,7 +259,7 @@ static struct str made_up_name(struct arena *arena, const struct route_config *r
 /* One of them answers. */
 static void check_answerers(struct reader *reader, const struct node *node)
 {
-    static const char *const names[] = {"upstream", "split", "respond", "redirect"};
+    static const char *const names[] = {"upstream", "split", "respond", "redirect", "job"};
     const char *first = NULL;
 
     for (size_t i = 0; i < COUNT_OF(names); i++) {
@@ -274,7 +275,7 @@ static void check_answerers(struct reader *reader, const struct node *node)
     if (first == NULL)
         reader_fault_in(
             reader, node, "upstream",
-            "is missing, expected the name of an upstream (or split, respond or redirect)");
+            "is missing, expected the name of an upstream (or split, respond, redirect or job)");
 }
 
 static void sum_weights(struct reader *reader, const struct node *node, struct route_config *route)
@@ -297,6 +298,9 @@ static void route_finish(struct reader *reader, const struct node *node, void *b
         reader_fault_in(reader, node, "match",
                         "is missing, expected an object such as { \"path\": \"/products/*\" }");
     check_answerers(reader, node);
+    if (route->job.is_on && str_find(route->match.path, '{') == route->match.path.len)
+        reader_fault_in(reader, node, "job",
+                        "needs an id, expected a {name} in match.path, such as /status/{job_id}");
     route->edits_requests = edits_are_set(&route->headers.request);
     route->edits_answers = edits_are_set(&route->headers.response) ||
                            route->cors.origins.count > 0 || route->sticky == STICKY_COOKIE;

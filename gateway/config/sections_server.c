@@ -155,6 +155,15 @@ static bool is_prefix(struct str text)
 static const struct text_rule prefix_rule = {"1 to 64 visible characters without { and }",
                                              is_prefix};
 static const struct words eviction_words = {{"warn", "refuse", "off", NULL}};
+static const struct field jobs_role_fields[] = {
+    FIELD("url", kind_store, struct config, store.jobs_url, "memory:", 0, 0,
+          "where jobs and task results are; memory: as store.url"),
+};
+static const struct section jobs_role_section = {SECTION(jobs_role_fields, 0)};
+static const struct field roles_fields[] = {
+    FIELD_NESTED("jobs", jobs_role_section, "keys of routes with job"),
+};
+static const struct section roles_section = {SECTION(roles_fields, 0)};
 static const struct field store_fields[] = {
     FIELD("url", kind_store, struct config, store.url, "memory:", 0, 0,
           "what gateways share: memory: (nothing), redis://, redis+sentinel://, redis+cluster://"),
@@ -165,6 +174,7 @@ static const struct field store_fields[] = {
     FIELD_WITH(eviction_words, "eviction_check", kind_choice, struct config, store.eviction_check,
                "warn", 0, 0,
                "a server whose eviction policy could drop counters: warn, refuse to start, off"),
+    FIELD_NESTED("roles", roles_section, "what lives elsewhere than at url"),
 };
 const struct section store_section = {SECTION(store_fields, 0)};
 

@@ -83,6 +83,7 @@ enum metric_id {
     M_MEMORY_GROWTH,        /* memory_growth_rate_bytes_per_second gauge */
     M_OPEN_FDS,             /* open_fds gauge */
     M_DRAINING,             /* draining gauge */
+    M_JOB_WATCHERS,         /* job_watchers */
     M_CERTIFICATE_EXPIRY,   /* tls_certificate_expiry_timestamp_seconds{name} gauge */
     M_CONFIG_RELOADS,       /* config_reloads_total{outcome} */
     M_CONFIG_LAST_RELOAD,   /* config_last_reload_timestamp_seconds gauge */

@@ -176,6 +176,8 @@ const struct metric metric_table[M_COUNT] = {
         .label_count = 0),
     GAUGE(M_DRAINING, "draining", "1 while the gateway finishes its last requests.",
         .label_count = 0),
+    GAUGE(M_JOB_WATCHERS, "job_watchers",
+        "Requests that wait for a job, or are told of its changes.", .label_count = 0),
     GAUGE(M_CERTIFICATE_EXPIRY, "tls_certificate_expiry_timestamp_seconds",
         "When a certificate of server.tls ends, in seconds since 1970; 0 once it was taken away.",
         LABELS("name")),

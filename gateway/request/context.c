@@ -172,6 +172,11 @@ void request_context_use(struct request_context *context, struct request_rules *
     context->now = crules;
 }
 
+void request_context_use_jobs(struct request_context *context, struct jobs *jobs)
+{
+    context->jobs = jobs;
+}
+
 void request_context_use_store(struct request_context *context, struct limit_store *store)
 {
     context->store = store;

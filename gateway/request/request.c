@@ -287,6 +287,7 @@ void request_finish(struct request **request, enum request_outcome outcome, uint
     fill_detach(&r->reader);
     coding_end(r);
     authorize_cancel(r);
+    job_cancel(r);
     mirror_drop(&r->mirror);
     collect_cancel(r);
     fetch_client_left(r);

@@ -13,6 +13,7 @@
 #include "events/events.h"
 #include "http/http.h"
 #include "identify/identify.h"
+#include "jobs/jobs.h"
 #include "limit/limit.h"
 #include "loop/loop.h"
 #include "metrics/metrics.h"
@@ -66,6 +67,8 @@ struct request_context *request_context_new(struct loop *loop, struct request_sh
                                             struct upstream_pool *pool,
                                             struct sheet *sheet) MUST_USE;
 void request_context_free(struct request_context **context); /* when it has no request left */
+/* Where routes with job are answered from; borrowed, and must outlive the context. */
+void request_context_use_jobs(struct request_context *context, struct jobs *jobs);
 /* Counters live there from now on; borrowed, and must outlive the context. */
 void request_context_use_store(struct request_context *context, struct limit_store *store);
 /* The cache has a second level there; borrowed, and must outlive the context. */

@@ -66,6 +66,7 @@ struct request_context {
     struct request_shared *shared;
     struct limit_store *store; /* NULL: counters live in memory */
     struct cache_level *level; /* the cache's second; NULL: none */
+    struct jobs *jobs;         /* NULL: there is no store for them */
     struct upstream_pool *pool;
     struct sheet *sheet;
     struct context_rules *now;
@@ -130,7 +131,7 @@ struct lookup {
     bool is_posted;    /* a POST's answer, which a GET may have */
     bool is_by_body;   /* a POST's answer, kept for the same body */
     const char *match; /* X-Cache-Match: what of the body was the same; NULL: nothing to say */
-    bool vary_missed, collapsed, stored;
+    bool vary_missed, collapsed, stored, is_following;
     bool validates; /* the fetch carries the entry's validators: a 304 speaks of the entry */
     struct cache_key key;
     struct cache_entry *entry; /* held; to validate, or served */
@@ -145,7 +146,6 @@ struct lookup {
     int fwd_status;
     uint32_t tries;
     struct flight_wait wait;
-    bool is_following;
     enum flight_outcome outcome;
 };
 
@@ -175,8 +175,7 @@ enum collect_phase {
     COLLECT_TAKES,  /* it comes in */
     COLLECT_WORKS,  /* a thread of the pool reads it */
     COLLECT_WHOLE,  /* it is here, and the key's part is known */
-    COLLECT_SPILLED /* too long, or too many at a time: what has come is sent first, then the rest
-                       as it comes */
+    COLLECT_SPILLED /* too long, or too many at a time: what has come goes first, then the rest */
 };
 struct collect_work;
 struct collected {
@@ -236,6 +235,7 @@ struct request {
     const struct upstream_config *upstream; /* the route's, or one of its split's; NULL: none */
     struct str split_cookie;                /* to be set; empty: none */
     struct authorize *authorize;            /* NULL: nobody has been asked */
+    struct job_call *job;                   /* NULL: no job has been asked for */
     struct mirror *mirror;                  /* gathers the body; NULL: none, or under way */
     struct route_cells *cells;
     struct identify_answer who;
@@ -283,7 +283,7 @@ struct walk {
 extern const struct walk walk_limit_first, walk_cache_first, walk_body_first, walk_system,
     walk_warm;
 stage_fn stage_system, stage_route, stage_identify, stage_limit, stage_authorize, stage_answer,
-    stage_collect, stage_lookup, stage_fetch;
+    stage_collect, stage_lookup, stage_fetch, stage_job;
 enum request_next walk_on(struct request *r);
 
 /* limit_count.c */
@@ -359,8 +359,9 @@ void coding_end(struct request *r); /* fine without one */
 /* stage_route.c: allow and deny, once who is asked is known */
 bool route_address_may(const struct request *r);
 
-/* stage_authorize.c */
+/* stage_authorize.c, stage_job.c */
 void authorize_cancel(struct request *r); /* fine without one */
+void job_cancel(struct request *r);
 
 /* stage_collect.c */
 /* Is this a POST whose answer is kept by its body? */

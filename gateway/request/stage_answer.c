@@ -59,5 +59,7 @@ enum step stage_answer(struct request *r)
         return respond(r);
     if (r->route->redirect.to.len > 0)
         return redirect(r);
+    if (r->route->job.is_on)
+        return stage_job(r);
     return STEP_NEXT;
 }

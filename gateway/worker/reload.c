@@ -19,6 +19,7 @@ struct config *process_load(const char *file, struct faults *faults)
     limit_check(config, faults);
     upstream_check(config, faults);
     server_check(config, faults);
+    jobs_check(config, faults);
     if (faults_count(faults) > 0)
         config_release(&config);
     return config;
@@ -68,6 +69,10 @@ static void check_fixed(const struct gateway *g, const struct config *new, struc
                    "is more than the %zu bytes that the running gateway's connections have; a "
                    "reload cannot change it, restart instead",
                    most);
+    if (!str_eq(old->store.jobs_url, new->store.jobs_url))
+        faults_add(
+            faults, new, "store.roles.jobs.url",
+            "differs from the running gateway's; a reload cannot change it, restart instead");
     if (!str_eq(old->store.url, new->store.url) || !str_eq(old->store.prefix, new->store.prefix))
         faults_add(faults, new, "store.url",
                    "differs from the running gateway's, or its prefix does; a reload cannot "

@@ -95,6 +95,12 @@ static bool open_level(struct worker *worker, const struct config *config, struc
 
 static bool open_store(struct worker *worker, const struct config *config, struct fail *why)
 {
+    if (!str_eq(jobs_url(config), STR("memory:"))) {
+        worker->jobs = jobs_new(worker->loop, config, worker->sheet, why);
+        if (worker->jobs == NULL)
+            return false;
+        request_context_use_jobs(worker->context, worker->jobs);
+    }
     if (str_eq(config->store.url, STR("memory:")))
         return true;
     worker->store =
@@ -277,6 +283,7 @@ void worker_free(struct worker **worker)
     request_context_free(&old->context);
     cache_level_free(&old->level);
     limit_store_free(&old->store);
+    jobs_free(&old->jobs);
     loop_free(&old->loop);
     free(old);
 }

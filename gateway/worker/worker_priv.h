@@ -26,6 +26,7 @@ struct worker {
     struct request_context *context;
     struct limit_store *store; /* NULL: counters live in memory */
     struct cache_level *level; /* NULL: the cache has one level */
+    struct jobs *jobs;         /* NULL: there is no store for them */
     struct server *server;
     pthread_t thread;
     bool is_started, is_draining, is_aborting;

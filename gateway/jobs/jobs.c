@@ -1,0 +1,369 @@
+/* jobs.c - keys that somebody waits for, and the one poll that reads them.
+ *
+ * A key that is new is read at once, together with all others that came in the same moment; from
+ * then on it is read with the rest each period, while somebody watches. What was read a moment ago
+ * answers whoever comes next, so that clients who poll by themselves are collapsed too.
+ * The loop's thread. */
+#include "jobs/jobs.h"
+
+#include "redis/redis.h"
+
+#include <stdlib.h>
+
+enum {
+    BATCH = 128,
+    ANSWER_US = 1000000,
+    CONNECT_US = 1000000,
+    SOON_US = 20000,
+    MOST_REPLY = 64 << 20
+};
+
+struct job {
+    struct job *next, **back, *next_asked;
+    struct str key; /* owned */
+    struct buf value;
+    enum job_state state;
+    uint64_t version, known_us;
+    bool is_asked, is_on_its_way;
+    struct job_watch *watches;
+};
+struct batch { /* one command's keys */
+    struct jobs *jobs;
+    struct batch *next, **back;
+    size_t count;
+    struct job *at[BATCH];
+};
+struct jobs {
+    struct loop *loop;
+    struct sheet *sheet;
+    struct redis_url url;
+    struct redis *redis; /* NULL until the first watch */
+    uint64_t began_us, soon_us;
+    struct map *by_key;
+    struct job *all, *asked;
+    struct batch *batches;
+    uint32_t watch_count;
+    struct deadline soon, period;
+    struct cell *watching;
+};
+
+/* ---- keys ---------------------------------------------------------------- */
+
+static struct job *job_new(struct jobs *jobs, struct str key)
+{
+    struct job *job = calloc(1, sizeof(*job));
+    char *copy = malloc(key.len + 1);
+
+    if (job == NULL || copy == NULL)
+        goto failed;
+    memcpy(copy, key.ptr, key.len);
+    job->key = str_at(copy, key.len);
+    job->value = buf_new(JOBS_MAX_VALUE);
+    if (!map_put(jobs->by_key, job->key, job))
+        goto failed;
+    job->next = jobs->all;
+    job->back = &jobs->all;
+    if (job->next != NULL)
+        job->next->back = &job->next;
+    jobs->all = job;
+    return job;
+failed:
+    free(job);
+    free(copy);
+    return NULL;
+}
+
+static void job_free(struct jobs *jobs, struct job *job)
+{
+    map_remove(jobs->by_key, job->key);
+    *job->back = job->next;
+    if (job->next != NULL)
+        job->next->back = job->back;
+    buf_free(&job->value);
+    free((void *)(uintptr_t)job->key.ptr);
+    free(job);
+}
+
+/* ---- what was read ------------------------------------------------------- */
+
+static void deliver(struct job *job)
+{
+    for (struct job_watch *watch = job->watches, *next; watch != NULL; watch = next) {
+        next = watch->next;
+        if (watch->seen == job->version)
+            continue;
+        watch->seen = job->version;
+        watch->fn(watch->arg, job->state, buf_str(&job->value));
+    }
+}
+
+static void learn(struct jobs *jobs, struct job *job, enum job_state state, struct str value)
+{
+    if (state == JOB_FOUND && value.len > JOBS_MAX_VALUE)
+        state = JOB_AWAY;
+    if (state != job->state || (state == JOB_FOUND && !str_eq(value, buf_str(&job->value)))) {
+        if (state == JOB_FOUND) {
+            buf_clear(&job->value);
+            if (!buf_add_str(&job->value, value))
+                state = JOB_AWAY;
+        }
+        job->state = state;
+        job->version++;
+    }
+    job->known_us = loop_now_us(jobs->loop);
+    deliver(job);
+}
+
+static void batch_free(struct batch *batch)
+{
+    *batch->back = batch->next;
+    if (batch->next != NULL)
+        batch->next->back = batch->back;
+    free(batch);
+}
+
+static void on_reply(void *arg, enum redis_outcome outcome, const struct redis_reply *reply)
+{
+    struct batch *batch = arg;
+    bool is_sound =
+        outcome == REDIS_OK && reply->form == REDIS_ARRAY && reply->count == batch->count;
+
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct redis_reply *item = is_sound ? redis_item(reply, i) : NULL;
+        struct job *job = batch->at[i];
+
+        job->is_on_its_way = false;
+        if (item == NULL)
+            learn(batch->jobs, job, JOB_AWAY, STR_NONE);
+        else if (item->form == REDIS_STRING)
+            learn(batch->jobs, job, JOB_FOUND, item->text);
+        else
+            learn(batch->jobs, job, JOB_ABSENT, STR_NONE);
+    }
+    batch_free(batch);
+}
+
+static bool send_batch(struct jobs *jobs, struct job *const *at, size_t count)
+{
+    struct str words[BATCH + 1] = {STR("MGET")};
+    struct batch *batch = calloc(1, sizeof(*batch));
+    struct redis_command command = {.words = words,
+                                    .count = count + 1,
+                                    .key = at[0]->key,
+                                    .deadline_us = loop_now_us(jobs->loop) + ANSWER_US,
+                                    .fn = on_reply,
+                                    .arg = batch};
+
+    if (batch == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        words[i + 1] = at[i]->key;
+    if (redis_send(jobs->redis, &command) == NULL) {
+        free(batch);
+        return false;
+    }
+    batch->jobs = jobs;
+    batch->count = count;
+    memcpy(batch->at, at, count * sizeof(struct job *));
+    batch->next = jobs->batches;
+    batch->back = &jobs->batches;
+    if (batch->next != NULL)
+        batch->next->back = &batch->next;
+    jobs->batches = batch;
+    for (size_t i = 0; i < count; i++)
+        at[i]->is_on_its_way = true;
+    return true;
+}
+
+static void ask(struct jobs *jobs, struct job *const *at, size_t count)
+{
+    if (count == 0 || send_batch(jobs, at, count))
+        return;
+    for (size_t i = 0; i < count; i++)
+        learn(jobs, at[i], JOB_AWAY, STR_NONE);
+}
+
+/* Keys of a Cluster live on different nodes: one command each. */
+static size_t batch_size(const struct jobs *jobs)
+{
+    return jobs->url.kind == REDIS_CLUSTER ? 1 : BATCH;
+}
+
+/* ---- when ---------------------------------------------------------------- */
+
+static void be_soon(struct jobs *jobs)
+{
+    uint64_t now_us = loop_now_us(jobs->loop);
+
+    if (!deadline_is_set(&jobs->soon))
+        CHECK(
+            deadline_set(jobs->loop, &jobs->soon, now_us > jobs->soon_us ? now_us : jobs->soon_us));
+}
+
+static void on_soon(void *arg)
+{
+    struct jobs *jobs = arg;
+    uint64_t now_us = loop_now_us(jobs->loop);
+    struct job *asked = jobs->asked, *batch[BATCH];
+    size_t count = 0;
+
+    jobs->soon_us = now_us + SOON_US;
+    if (!redis_is_up(jobs->redis) && now_us - jobs->began_us < CONNECT_US) {
+        be_soon(jobs); /* it connects */
+        return;
+    }
+    jobs->asked = NULL;
+    while (asked != NULL) {
+        struct job *job = asked;
+
+        asked = job->next_asked;
+        job->is_asked = false;
+        if (job->state != JOB_NOT_READ && now_us - job->known_us < JOBS_FRESH_US) {
+            deliver(job);
+        } else if (!job->is_on_its_way) {
+            batch[count++] = job;
+            if (count == batch_size(jobs)) {
+                ask(jobs, batch, count);
+                count = 0;
+            }
+        }
+    }
+    ask(jobs, batch, count);
+}
+
+static void on_period(void *arg)
+{
+    struct jobs *jobs = arg;
+    struct job *batch[BATCH];
+    size_t count = 0;
+
+    for (struct job *job = jobs->all, *next; job != NULL; job = next) {
+        next = job->next;
+        if (job->is_on_its_way || job->is_asked)
+            continue;
+        if (job->watches == NULL) {
+            job_free(jobs, job);
+            continue;
+        }
+        batch[count++] = job;
+        if (count == batch_size(jobs)) {
+            ask(jobs, batch, count);
+            count = 0;
+        }
+    }
+    ask(jobs, batch, count);
+    if (jobs->all != NULL)
+        CHECK(deadline_set(jobs->loop, &jobs->period, loop_now_us(jobs->loop) + JOBS_PERIOD_US));
+}
+
+/* ---- the door ------------------------------------------------------------ */
+
+static bool connect_once(struct jobs *jobs)
+{
+    struct redis_options options = {.url = jobs->url,
+                                    .name = "gateway-jobs",
+                                    .sheet = jobs->sheet,
+                                    .max_reply_bytes = MOST_REPLY};
+
+    if (jobs->redis == NULL) {
+        jobs->redis = redis_new(jobs->loop, &options);
+        jobs->began_us = loop_now_us(jobs->loop);
+    }
+    return jobs->redis != NULL;
+}
+
+bool job_watch(struct jobs *jobs, struct job_watch *watch, struct str key, job_fn *fn, void *arg)
+{
+    struct job *job = map_get(jobs->by_key, key);
+
+    if (jobs->watch_count >= JOBS_MAX_WATCHES || !connect_once(jobs))
+        return false;
+    if (job == NULL &&
+        (map_count(jobs->by_key) >= JOBS_MAX_KEYS || (job = job_new(jobs, key)) == NULL))
+        return false;
+    *watch = (struct job_watch){
+        .job = job, .fn = fn, .arg = arg, .next = job->watches, .back = &job->watches};
+    if (watch->next != NULL)
+        watch->next->back = &watch->next;
+    job->watches = watch;
+    jobs->watch_count++;
+    cell_gauge_add(jobs->watching, 1);
+    if (!job->is_asked) {
+        job->is_asked = true;
+        job->next_asked = jobs->asked;
+        jobs->asked = job;
+    }
+    be_soon(jobs);
+    if (!deadline_is_set(&jobs->period))
+        CHECK(deadline_set(jobs->loop, &jobs->period, loop_now_us(jobs->loop) + JOBS_PERIOD_US));
+    return true;
+}
+
+void job_unwatch(struct jobs *jobs, struct job_watch *watch)
+{
+    if (watch->job == NULL)
+        return;
+    *watch->back = watch->next;
+    if (watch->next != NULL)
+        watch->next->back = watch->back;
+    watch->job = NULL;
+    jobs->watch_count--;
+    cell_gauge_add(jobs->watching, -1);
+}
+
+struct str jobs_url(const struct config *config)
+{
+    return str_eq(config->store.jobs_url, STR("memory:")) ? config->store.url
+                                                          : config->store.jobs_url;
+}
+
+void jobs_check(const struct config *config, struct faults *faults)
+{
+    struct redis_url url;
+    struct fail why;
+
+    if (!str_eq(config->store.jobs_url, STR("memory:")) &&
+        !redis_url_parse(config->store.jobs_url, &url, &why))
+        faults_add(faults, config, "store.roles.jobs.url", "%s", why.text);
+}
+
+struct jobs *jobs_new(struct loop *loop, const struct config *config, struct sheet *sheet,
+                      struct fail *why)
+{
+    struct jobs *jobs = calloc(1, sizeof(*jobs));
+
+    if (jobs == NULL || (jobs->by_key = map_new()) == NULL) {
+        fail_set(why, "out of memory");
+        jobs_free(&jobs);
+        return NULL;
+    }
+    jobs->loop = loop;
+    jobs->sheet = sheet;
+    jobs->soon = (struct deadline){.fn = on_soon, .arg = jobs};
+    jobs->period = (struct deadline){.fn = on_period, .arg = jobs};
+    jobs->watching = metrics_cell(sheet, M_JOB_WATCHERS);
+    if (!redis_url_parse(jobs_url(config), &jobs->url, why))
+        jobs_free(&jobs);
+    return jobs;
+}
+
+void jobs_free(struct jobs **jobs)
+{
+    struct jobs *old = *jobs;
+
+    *jobs = NULL;
+    if (old == NULL)
+        return;
+    CHECK(old->watch_count == 0);
+    redis_free(&old->redis);
+    if (old->loop != NULL) {
+        deadline_clear(old->loop, &old->soon);
+        deadline_clear(old->loop, &old->period);
+    }
+    while (old->batches != NULL)
+        batch_free(old->batches);
+    while (old->all != NULL)
+        job_free(old, old->all);
+    map_free(&old->by_key);
+    free(old);
+}
