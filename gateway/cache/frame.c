@@ -249,10 +249,10 @@ static bool read_parts(struct str bytes, struct arena *arena, struct frame *fram
         !read_tags(tags, (uint32_t)tag_count, arena, &frame->tags))
         return false;
     if (frame->is_rule)
-        return frame->vary_names.len > 0;
-    return frame->body.len == frame->body_bytes ||
-           (frame->body.len == 0 && frame->body_bytes > FRAME_CHUNK &&
-            frame->body_bytes <= FRAME_MAX_BODY);
+        return frame->vary_names.len > 0 && frame->body.len == 0 && frame->body_bytes == 0;
+    if (frame->body_bytes <= FRAME_CHUNK)
+        return frame->body.len == frame->body_bytes;
+    return frame->body.len == 0 && frame->body_bytes <= FRAME_MAX_BODY;
 }
 
 enum frame_fault frame_read(struct str bytes, struct arena *arena, struct frame *frame)

@@ -47,6 +47,7 @@ static void check_again(const struct frame *frame, struct arena *arena)
     buf_free(&out);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena *arena = arena_new(4096, 1 << 22);
