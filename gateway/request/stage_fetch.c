@@ -390,8 +390,8 @@ static enum step join(struct request *r)
             return STEP_LOOKUP;
         }
         return ask_or_start(r);
-    case FLIGHT_ALONE:
-        return ask_or_start(r);
+    case FLIGHT_ALONE: /* what could not be shared here is not in the second level either */
+        return start(r);
     case FLIGHT_FOLLOW:
         break;
     }
