@@ -48,6 +48,8 @@ static uint64_t share_up(uint64_t a, uint64_t b, uint64_t c)
 {
     uint64_t product;
 
+    if (a == 0) /* a division is a tenth of a decision, and most windows have no older count */
+        return 0;
     if (!__builtin_mul_overflow(a, b, &product))
         return product / c + (product % c != 0);
     return (uint64_t)(((wide)a * b + c - 1) / c);
@@ -113,9 +115,9 @@ static uint64_t bucket_span_ns(uint64_t requests, uint64_t interval_ns)
     return __builtin_mul_overflow(requests, interval_ns, &span) || span > FAR_NS ? FAR_NS : span;
 }
 
-static uint64_t bucket_full_ns(const struct window_config *window)
+static uint64_t bucket_full_ns(const struct window_config *window, uint64_t interval_ns)
 {
-    return bucket_span_ns(window_capacity(window), window_interval_ns(window));
+    return bucket_span_ns(window_capacity(window), interval_ns);
 }
 
 static uint64_t now_ns(struct limit_time now)
@@ -126,10 +128,13 @@ static uint64_t now_ns(struct limit_time now)
 static void bucket_roll(const struct window_config *window, union window_record *record,
                         struct limit_time now)
 {
-    uint64_t at = now_ns(now), most = at + bucket_full_ns(window);
+    uint64_t at = now_ns(now), most;
 
-    if (record->bucket.tat_ns < at)
+    if (record->bucket.tat_ns <= at) {
         record->bucket.tat_ns = at;
+        return;
+    }
+    most = at + bucket_full_ns(window, window_interval_ns(window));
     if (record->bucket.tat_ns > most + CLOCK_SLACK_NS) /* a reload made the bucket smaller */
         record->bucket.tat_ns = most;
 }
@@ -138,8 +143,9 @@ static uint64_t bucket_wait_us(const struct window_config *window,
                                const union window_record *record, uint64_t cost,
                                struct limit_time now)
 {
-    uint64_t need = bucket_span_ns(cost, window_interval_ns(window));
-    uint64_t wait = minus(record->bucket.tat_ns + need, now_ns(now) + bucket_full_ns(window));
+    uint64_t interval = window_interval_ns(window), need = bucket_span_ns(cost, interval);
+    uint64_t wait =
+        minus(record->bucket.tat_ns + need, now_ns(now) + bucket_full_ns(window, interval));
 
     return wait / NS_PER_US + (wait % NS_PER_US != 0);
 }
@@ -451,13 +457,16 @@ uint64_t window_idle_us(const struct window_config *window, const union window_r
 void window_describe(const struct window_config *window, const union window_record *record,
                      struct limit_time now, struct limit_window *out)
 {
+    uint64_t interval;
+
     out->window = window;
     out->limit = window->limit;
-    out->reset_us = window_idle_us(window, record, now);
     switch (window->kind) {
     case WINDOW_BUCKET:
-        out->remaining = minus(now_ns(now) + bucket_full_ns(window), record->bucket.tat_ns) /
-                         window_interval_ns(window);
+        interval = window_interval_ns(window);
+        out->remaining =
+            minus(now_ns(now) + bucket_full_ns(window, interval), record->bucket.tat_ns) / interval;
+        out->reset_us = window_idle_us(window, record, now);
         break;
     case WINDOW_SLIDING:
         out->remaining = sliding_remaining(window, record, now);
@@ -470,6 +479,7 @@ void window_describe(const struct window_config *window, const union window_reco
         break;
     case WINDOW_STRICT:
         out->remaining = minus(limit_of(window), strict_used(record, STRICT_SLICES + 1));
+        out->reset_us = window_idle_us(window, record, now);
         break;
     }
     out->next_us = out->remaining == 0 ? window_wait_us(window, record, 1, now) : 0;

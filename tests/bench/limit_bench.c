@@ -32,7 +32,7 @@ static void *run_all(void *arg)
         run->state = run->state * UINT64_C(6364136223846793005) + 1442695040888963407U;
         uint64_t number = (run->state >> 33) % run->clients;
         struct hash128 key = {number * UINT64_C(0x9e3779b97f4a7c15), number};
-        struct limit_policy policies[] = {{&tier, key}, {&route, {key.lo ^ 77, key.hi}}};
+        struct limit_policy policies[] = {{&tier, key, key}, {&route, {key.lo ^ 77, key.hi}, key}};
         struct limit_state state;
 
         now.mono_us += 1;
