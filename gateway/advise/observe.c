@@ -194,7 +194,7 @@ static void read_pairs(const struct advise_cells *cells, struct advise_pair *to,
         uint32_t packed = atomic_load_explicit(&cells->pairs[i], memory_order_relaxed);
 
         if (packed > 0)
-            to[(*at)++] = (struct advise_pair){(double)(packed / 2) / 1000, (packed & 1) != 0};
+            to[(*at)++] = (struct advise_pair){(double)(packed >> 1) / 1000, (packed & 1) != 0};
     }
 }
 

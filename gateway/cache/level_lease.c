@@ -36,7 +36,7 @@ void leases_init(struct cache_level *level)
 struct redis_call *lease_ask(struct cache_level *level, const struct level_name *name,
                              const char token[17], bool is_forced, redis_reply_fn *fn, void *arg)
 {
-    struct level_name lease;
+    struct level_name lease = {""};
     char life[24];
 
     level_name_lease(name, &lease);
@@ -138,6 +138,8 @@ void level_lease_end(struct level_lease **lease, bool set_aside)
 
 void leases_end(struct cache_level *level)
 {
-    while (level->leases != NULL)
-        leave(level->leases);
+    for (struct level_lease *lease = level->leases, *next; lease != NULL; lease = next) {
+        next = lease->next;
+        leave(lease);
+    }
 }

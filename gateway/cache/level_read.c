@@ -96,9 +96,8 @@ void level_read_cancel(struct level_read **read)
 
 void reads_end(struct cache_level *level)
 {
-    while (level->reads != NULL) {
-        struct level_read *read = level->reads;
-
+    for (struct level_read *read = level->reads, *next; read != NULL; read = next) {
+        next = read->next;
         level_read_cancel(&read);
     }
 }

@@ -42,8 +42,10 @@ static void write_free(struct level_write *write)
 
 void writes_end(struct cache_level *level)
 {
-    while (level->writes != NULL)
-        write_free(level->writes);
+    for (struct level_write *write = level->writes, *next; write != NULL; write = next) {
+        next = write->next;
+        write_free(write);
+    }
 }
 
 static bool send_set(struct level_write *write, const struct level_name *name, int64_t life_ms,
