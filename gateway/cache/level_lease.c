@@ -73,7 +73,7 @@ static void send(struct cache_level *level, int which, const struct level_name *
 
 void lease_drop(struct cache_level *level, const struct level_name *base, const char token[17])
 {
-    struct level_name name;
+    struct level_name name = {""};
 
     level_name_lease(base, &name);
     send(level, SCRIPT_END, &name, token, 0);
