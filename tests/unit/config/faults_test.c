@@ -146,12 +146,13 @@ static const struct {
      "f:1:19: store.url: is no store, expected \"memory:\", \"redis://host:6379/0\", "
      "\"redis+sentinel://h1,h2/master\" or \"redis+cluster://h1,h2\""},
     {"settings to come",
-     "{\"store\": {\"roles\": {}}, \"trace\": {}, \"cache\": {\"wasm\": {}}, \"identity\": "
+     "{\"store\": {\"roles\": {\"cache\": {}}}, \"trace\": {}, \"cache\": {\"wasm\": {}}, "
+     "\"identity\": "
      "{\"ldap\": {}}}",
-     "f:1:12: store.roles: is not a known setting, expected perhaps \"url\"\n"
-     "f:1:26: trace: is not a known setting, expected perhaps \"cache\"\n"
-     "f:1:49: cache.wasm: is not a known setting, expected perhaps \"warm\"\n"
-     "f:1:75: identity.ldap: is not a known setting, expected perhaps \"ip\""},
+     "f:1:22: store.roles.cache: is not a known setting, expected perhaps \"jobs\"\n"
+     "f:1:37: trace: is not a known setting, expected perhaps \"cache\"\n"
+     "f:1:60: cache.wasm: is not a known setting, expected perhaps \"warm\"\n"
+     "f:1:86: identity.ldap: is not a known setting, expected perhaps \"ip\""},
     {"source", "{\"identity\": {\"sources\": [\"ldap\"]}}",
      "f:1:27: identity.sources[0]: is \"ldap\", expected \"jwt\", \"api_key\", \"basic\" or "
      "\"ip\""},
@@ -222,8 +223,14 @@ static const struct {
     {"route without anything", "{" UP ", \"routes\": [{}]}",
      "f:1:70: routes[0].match: is missing, expected an object such as { \"path\": \"/products/*\" "
      "}\n"
-     "f:1:70: routes[0].upstream: is missing, expected the name of an upstream (or split, respond "
-     "or redirect)"},
+     "f:1:70: routes[0].upstream: is missing, expected the name of an upstream (or split, respond, "
+     "redirect or job)"},
+    {"a job without a store",
+     "{\"routes\": [{\"match\": {\"path\": \"/{id}\"}, \"job\": {\"kind\": \"celery\"}}]}",
+     "f:1:49: routes[0].job: is read from the store, but store.url is memory:, expected redis://"},
+    {"certificates of clients without tls",
+     "{\"server\": {\"listen\": [{\"address\": \"unix:/a\", \"client_auth\": \"required\"}]}}",
+     "f:1:24: server.listen[0]: asks for client_auth without tls, expected tls"},
     {"upstream missing",
      "{" UP ", \"routes\": [{\"match\": {\"path\": \"/\"}, \"upstream\": \"b\"}]}",
      "f:1:107: routes[0].upstream: is \"b\", which is not in upstreams, expected perhaps \"a\""},
