@@ -360,10 +360,14 @@ void jobs_free(struct jobs **jobs)
         deadline_clear(old->loop, &old->soon);
         deadline_clear(old->loop, &old->period);
     }
-    while (old->batches != NULL)
-        batch_free(old->batches);
-    while (old->all != NULL)
-        job_free(old, old->all);
+    for (struct batch *batch = old->batches, *next; batch != NULL; batch = next) {
+        next = batch->next;
+        batch_free(batch);
+    }
+    for (struct job *job = old->all, *next; job != NULL; job = next) {
+        next = job->next;
+        job_free(old, job);
+    }
     map_free(&old->by_key);
     free(old);
 }
