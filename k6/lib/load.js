@@ -4,7 +4,7 @@
 // to the tier "internal" for a while (an operator's PUT; it ends by itself). Those that read what
 // belongs to one caller send the key of that tier instead.
 import http from "k6/http";
-import { fail } from "k6";
+import { fail, sleep } from "k6";
 import { adminGet, adminParams, adminUrl, header, ownAddress, params } from "./gateway.js";
 
 export const key = __ENV.KEY_INTERNAL || "";
@@ -17,6 +17,7 @@ export function lift(ttl) {
   const url = `${adminUrl}/system/rate-limit/client/${encodeURIComponent(`ip:${ownAddress}`)}`;
   const answer = http.put(url, JSON.stringify({ tier: "internal", ttl }), adminParams());
   if (answer.status !== 200) fail(`the caller was not lifted to internal: ${answer.status} ${answer.body}`);
+  sleep(2.5); // what it had used up of a smaller tier's bucket is refilled within two seconds
 }
 
 /** A caller of its own, whose entries nobody else gets. */
