@@ -14,6 +14,9 @@ struct limiter; /* the process' counters; survives reloads */
 
 struct limiter *limiter_new(uint64_t max_clients, const struct hash_key *seed) MUST_USE;
 void limiter_free(struct limiter **limiter);
+/* How many gateways share the store, this one included: what its share is reckoned by while the
+ * store is away. Any thread. */
+void limiter_set_gateways(struct limiter *limiter, uint32_t gateways);
 void limiter_resize(
     struct limiter *limiter,
     uint64_t max_clients); /* after a reload; only what comes later is bound by it */
@@ -134,10 +137,10 @@ struct limit_store;
 struct loop;
 struct sheet;
 /* NULL: out of memory, or the URL is unsound. `limiter` is what it mirrors to, and decides by while
- * the server is away. `has_pulse`: this one tells the server that the gateway lives. */
+ * the server is away. */
 struct limit_store *limit_store_new(struct loop *loop, struct limiter *limiter,
                                     const struct config *config, struct sheet *sheet,
-                                    bool has_pulse, struct fail *why) MUST_USE;
+                                    struct fail *why) MUST_USE;
 void limit_store_use(struct limit_store *store, const struct config *config); /* after a reload */
 void limit_store_free(struct limit_store **store); /* calls on their way end unanswered */
 /* Where a decision came from. */

@@ -1,4 +1,4 @@
-/* link_priv.h - the Redis store's own struct: what store.c, deny.c, debts.c and pulse.c share.
+/* link_priv.h - the Redis store's own struct: what store.c, deny.c and debts.c share.
  *
  * One worker's; everything in it is touched by its thread alone. */
 #ifndef GATEWAY_LIMIT_LINK_PRIV_H
@@ -97,22 +97,17 @@ void debts_add(struct limit_store *store, const struct limit_call *call);
 void debts_pay(struct limit_store *store);
 void debts_drop(struct limit_store *store);
 
-/* ---- pulse.c ---- */
-void pulse_init(struct limit_store *store);
-void pulse_now(struct limit_store *store);
-void pulse_stop(struct limit_store *store);
-
 struct limit_store {
     struct loop *loop;
     struct limiter *limiter;
     struct redis *redis;
-    struct redis_script script, pulse_script;
+    struct redis_script script;
     struct str prefix;
     char prefix_text[64];
     size_t prefix_len;
     int64_t deadline_ms;
     uint32_t groups_most;
-    bool has_pulse, is_flush_asked;
+    bool is_flush_asked;
     struct turn_end flush;
     struct cell *fallbacks;
     struct limit_batch *turn;  /* what leaves at its end */
@@ -123,8 +118,6 @@ struct limit_store {
     struct lease leases[LEASE_PLACES];
     bool has_leases;
     struct debt debts[DEBT_PLACES];
-    struct deadline pulse;
-    char id[17]; /* of this process */
 };
 
 #endif

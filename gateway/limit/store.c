@@ -256,27 +256,16 @@ static void on_change(void *arg, bool is_up, struct str why)
 {
     struct limit_store *store = arg;
 
-    if (!store->has_pulse) { /* said once for the process */
-        if (is_up)
-            debts_pay(store);
-        else
-            batches_free_late(store);
-        return;
-    }
-    if (is_up) {
-        log_line(LOG_INFO, "limits: the store answers");
+    (void)why; /* said once for the process, by who watches the store */
+    if (is_up)
         debts_pay(store);
-        pulse_now(store);
-        return;
-    }
-    batches_free_late(store);
-    log_line(LOG_WARN, "limits: the store is away (%.*s): decisions go on without it",
-             STR_ARG(why));
+    else
+        batches_free_late(store);
 }
 
 struct limit_store *limit_store_new(struct loop *loop, struct limiter *limiter,
                                     const struct config *config, struct sheet *sheet,
-                                    bool has_pulse, struct fail *why)
+                                    struct fail *why)
 {
     struct limit_store *store = calloc(1, sizeof(*store));
     struct redis_options options = {
@@ -287,7 +276,6 @@ struct limit_store *limit_store_new(struct loop *loop, struct limiter *limiter,
         goto failed;
     store->loop = loop;
     store->limiter = limiter;
-    store->has_pulse = has_pulse;
     store->groups_most = options.url.kind == REDIS_CLUSTER ? 1 : STORE_MOST_GROUPS;
     store->fallbacks = metrics_cell(sheet, M_STORE_FALLBACKS);
     store->prefix_len = config->store.prefix.len;
@@ -295,7 +283,6 @@ struct limit_store *limit_store_new(struct loop *loop, struct limiter *limiter,
     store->prefix = str_at(store->prefix_text, store->prefix_len);
     limit_store_use(store, config);
     redis_script_init(&store->script, str_of(limit_script_source));
-    pulse_init(store);
     store->redis = redis_new(loop, &options);
     if (store->redis != NULL)
         return store;
@@ -319,7 +306,6 @@ void limit_store_free(struct limit_store **store)
     if (old == NULL)
         return;
     redis_free(&old->redis);
-    pulse_stop(old);
     debts_drop(old);
     for (uint32_t i = 0; i < old->batch_count; i++) {
         config_release(&old->batches[i]->config);

@@ -10,9 +10,11 @@
  * (overflow.c), from where they come back as upper bounds. Refusing newcomers a slot instead would
  * switch limits off under a flood of addresses.
  *
- * Any thread; every function but new, free, resize and counts wants the shard's lock held. */
+ * Any thread; every function but new, free, resize, counts and set_gateways wants the shard's lock
+ * held. */
 #include "limit/limit_priv.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { PROBES = 16, FIRST_SLOTS = 16, MOST_SHARDS = 256, CLIENTS_PER_SHARD = 512 };
@@ -85,6 +87,11 @@ void limiter_free(struct limiter **limiter)
     usage_free(it);
     overflow_free(it);
     free(it);
+}
+
+void limiter_set_gateways(struct limiter *limiter, uint32_t gateways)
+{
+    atomic_store_explicit(&limiter->live_gateways, gateways, memory_order_relaxed);
 }
 
 /* The remainder goes to the first shards, so that the sum is max_clients. */

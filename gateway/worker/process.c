@@ -90,6 +90,8 @@ static void on_sweep(void *arg)
 
     cache_sweep(g->shared.cache, loop_now_us(g->loop), SWEEP_ENTRIES);
     identify_sweep(g->shared.identify, loop_wall_us(g->loop) / 1000000);
+    if (g->bus != NULL)
+        limiter_set_gateways(g->shared.limiter, bus_live(g->bus));
     CHECK(deadline_set(g->loop, &g->sweep, loop_now_us(g->loop) + SWEEP_EVERY_US));
 }
 
@@ -263,7 +265,7 @@ static bool make_admin(struct gateway *g, const struct config *config, struct fa
     if (g->admin == NULL || g->context == NULL)
         return fail_set(why, "out of memory");
     if (!str_eq(config->store.url, STR("memory:"))) {
-        g->shared.store = limit_store_new(g->loop, g->shared.limiter, config, g->sheet, true, why);
+        g->shared.store = limit_store_new(g->loop, g->shared.limiter, config, g->sheet, why);
         if (g->shared.store == NULL || !make_revoked_store(g, config, why))
             return false;
         g->shared.share = limit_share_new(g->loop, g->shared.limiter, config, g->sheet, why);

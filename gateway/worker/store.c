@@ -243,7 +243,7 @@ static void on_changed(void *arg, bool is_up, struct str why)
     if (is_up)
         log_line(LOG_INFO, "store: is there");
     else
-        log_line(LOG_WARN, "store: is away: %.*s", STR_ARG(why));
+        log_line(LOG_WARN, "store: is away: %.*s; limits and cache go on without it", STR_ARG(why));
     if (is_up)
         ask_policy(g);
 }

@@ -104,7 +104,7 @@ static bool open_store(struct worker *worker, const struct config *config, struc
     if (str_eq(config->store.url, STR("memory:")))
         return true;
     worker->store =
-        limit_store_new(worker->loop, worker->shared->limiter, config, worker->sheet, false, why);
+        limit_store_new(worker->loop, worker->shared->limiter, config, worker->sheet, why);
     request_context_use_store(worker->context, worker->store);
     return worker->store != NULL && open_level(worker, config, why);
 }
