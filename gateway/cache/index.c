@@ -311,50 +311,32 @@ bool index_replace(struct cache *cache, struct cache_entry *entry,
 
 /* ---- finding ---- */
 
-static struct cache_entry *find_newest(struct shard *shard, const struct cache_key *key)
-{
-    struct cache_entry *entry = NULL;
+enum fit { FIT_ANY, FIT_SAME, FIT_LANGUAGE };
 
-    pthread_mutex_lock(&shard->lock);
-    if (shard->buckets > 0)
-        entry = *find_key(shard, key->hash.lo, key->text);
-    if (entry != NULL)
-        cache_entry_hold(entry);
-    pthread_mutex_unlock(&shard->lock);
-    return entry;
+/* FIT_SAME: the variant with these values. FIT_LANGUAGE: one whose values are others, but which is
+ * in the language that this request wants most. */
+static bool fits(const struct cache_entry *entry, enum fit fit, struct str names, struct str values)
+{
+    if (fit == FIT_ANY)
+        return true;
+    if (!str_eq(entry_vary_names(entry), names))
+        return false;
+    return fit == FIT_SAME
+               ? str_eq(entry_vary_key(entry), values)
+               : http_vary_language_fits(entry_vary_key(entry), values,
+                                         cache_entry_field(entry, HTTP_CONTENT_LANGUAGE));
 }
 
-/* The variant with these values, held; all have the Vary names of the newest. */
-static struct cache_entry *find_variant(struct shard *shard, const struct cache_key *key,
-                                        struct str names, struct str values)
+/* The newest that fits, held. */
+static struct cache_entry *find(struct shard *shard, const struct cache_key *key, enum fit fit,
+                                struct str names, struct str values)
 {
     struct cache_entry *entry = NULL;
 
     pthread_mutex_lock(&shard->lock);
     if (shard->buckets > 0)
         entry = *find_key(shard, key->hash.lo, key->text);
-    while (entry != NULL &&
-           !(str_eq(entry_vary_names(entry), names) && str_eq(entry_vary_key(entry), values)))
-        entry = entry_older(entry);
-    if (entry != NULL)
-        cache_entry_hold(entry);
-    pthread_mutex_unlock(&shard->lock);
-    return entry;
-}
-
-/* One whose values are others, but which is in the language that this request wants most. */
-static struct cache_entry *find_language(struct shard *shard, const struct cache_key *key,
-                                         struct str names, struct str values)
-{
-    struct cache_entry *entry = NULL;
-
-    pthread_mutex_lock(&shard->lock);
-    if (shard->buckets > 0)
-        entry = *find_key(shard, key->hash.lo, key->text);
-    while (entry != NULL &&
-           !(str_eq(entry_vary_names(entry), names) &&
-             http_vary_language_fits(entry_vary_key(entry), values,
-                                     cache_entry_field(entry, HTTP_CONTENT_LANGUAGE))))
+    while (entry != NULL && !fits(entry, fit, names, values))
         entry = entry_older(entry);
     if (entry != NULL)
         cache_entry_hold(entry);
@@ -375,9 +357,9 @@ static struct cache_entry *select_variant(struct shard *shard, const struct cach
     if (http_vary_key(&values, names, request, normalize, arena))
         entry = str_eq(buf_str(&values), entry_vary_key(*newest))
                     ? cache_entry_hold(*newest)
-                    : find_variant(shard, key, names, buf_str(&values));
+                    : find(shard, key, FIT_SAME, names, buf_str(&values));
     if (entry == NULL && normalize && !values.is_broken)
-        entry = find_language(shard, key, names, buf_str(&values));
+        entry = find(shard, key, FIT_LANGUAGE, names, buf_str(&values));
     buf_free(&values);
     cache_entry_release(newest);
     return entry;
@@ -388,7 +370,7 @@ struct cache_entry *cache_find(struct cache *cache, const struct cache_key *key,
                                struct arena *arena, bool *vary_missed)
 {
     struct shard *shard = shard_of(cache, key->url_hash);
-    struct cache_entry *entry = find_newest(shard, key);
+    struct cache_entry *entry = find(shard, key, FIT_ANY, STR_NONE, STR_NONE);
 
     *vary_missed = false;
     if (entry == NULL)
