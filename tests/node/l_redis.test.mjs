@@ -1,33 +1,20 @@
 // l_redis.test.mjs - counters that gateways share through a Redis of the test's own: exact for four
 // gateways that are asked at once, and never the reason for an outage while the Redis is killed.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
 import { Agent, get } from "node:http";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { folder, sleep, startGateway, startOrigin, stopAll } from "./programs.mjs";
+import { folder, hasRedis, sleep, startGateway, startOrigin, startRedis, stopAll } from "./programs.mjs";
 
 const GATEWAYS = 4, EACH = 300, LIMIT = 100;
 const ROUNDS = Number(process.env.LIMIT_ROUNDS ?? 3);
-const hasRedis = existsSync("/usr/bin/redis-server");
 const options = { skip: hasRedis ? false : "redis-server is not installed", timeout: 200000 };
 const agents = [];
 let socket, redis, origin;
 
-async function startRedis() {
-  redis = spawn("redis-server", ["--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no"], { stdio: "ignore" });
-  for (let tries = 0; tries < 500; tries++) {
-    const up = await new Promise((resolve) => {
-      const probe = connect(socket, () => { probe.destroy(); resolve(true); });
-      probe.on("error", () => resolve(false));
-    });
-    if (up) return;
-    await sleep(20);
-  }
-  throw new Error("redis-server did not come up");
+async function startOwn() {
+  ({ child: redis } = await startRedis(["--port", "0", "--unixsocket", socket]));
 }
 
 async function killRedis() {
@@ -82,13 +69,12 @@ const forget = (one) => fetch(`${one.admin}/system/rate-limit/client/ip:127.0.0.
 before(async () => {
   if (!hasRedis) return;
   socket = join(folder(), "redis.sock");
-  await startRedis();
+  await startOwn();
   origin = await startOrigin();
 });
 after(async () => {
   for (const agent of agents) agent.destroy();
   await stopAll();
-  redis?.kill("SIGKILL");
 });
 
 test("four gateways admit exactly the limit", options, async () => {
@@ -156,7 +142,7 @@ test("a Redis that dies and comes back costs nobody an error, and bounds what pa
   assert.equal((await ask(gateways[0], "/paid/x")).statusCode, 503);
   assert.ok((await ask(gateways[0], "/paid/x")).headers["retry-after"] >= 1);
   assert.notEqual((await ask(gateways[0], "/open/x")).statusCode, 429);
-  await startRedis();
+  await startOwn();
   await inStore(gateways);
   const again = await ask(gateways[0]); // what passed meanwhile is charged to the new one
   assert.ok(Number(again.headers["x-ratelimit-remaining"]) < LIMIT);

@@ -2,29 +2,16 @@
 // force everywhere at once and for newcomers; usage adds up exactly across gateways, restarts, a
 // crash, and a store that was away; a month's quota outlives the gateways.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { folder, sleep, startGateway, startOrigin, stop, stopAll } from "./programs.mjs";
+import { folder, hasRedis, sleep, startGateway, startOrigin, startRedis, stop, stopAll } from "./programs.mjs";
 
-const hasRedis = existsSync("/usr/bin/redis-server");
 const options = { skip: hasRedis ? false : "redis-server is not installed", timeout: 120000 };
 let socket, redis, origin;
 
-async function startRedis() {
-  redis = spawn("redis-server", ["--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no"], { stdio: "ignore" });
-  for (let tries = 0; tries < 500; tries++) {
-    const up = await new Promise((resolve) => {
-      const probe = connect(socket, () => { probe.destroy(); resolve(true); });
-      probe.on("error", () => resolve(false));
-    });
-    if (up) return;
-    await sleep(20);
-  }
-  throw new Error("redis-server did not come up");
+async function startOwn() {
+  ({ child: redis } = await startRedis(["--port", "0", "--unixsocket", socket]));
 }
 
 async function killRedis() {
@@ -71,12 +58,11 @@ async function use(one, count, path = "/echo") {
 before(async () => {
   if (!hasRedis) return;
   socket = join(folder(), "redis.sock");
-  await startRedis();
+  await startOwn();
   origin = await startOrigin();
 });
 after(async () => {
   await stopAll();
-  redis?.kill("SIGKILL");
 });
 
 test("another tier is in force everywhere, at once, and ends everywhere", options, async () => {
@@ -111,7 +97,7 @@ test("what an operator says while the store is away is told when it is back", op
   await change(a, "gold", "1h");
   assert.equal((await status(a)).tier, "gold");
   assert.equal((await status(b)).tier, "free");
-  await startRedis();
+  await startOwn();
   await until(() => status(b), (seen) => seen.tier === "gold", 20000);
   assert.equal((await status(a)).tier, "gold");
   await Promise.all([a, b].map((one) => stop(one.child)));

@@ -2,7 +2,7 @@
 // them by their process id. Each listens on loopback, on a port that was free; files go to a
 // folder of the test's own, removed at the end. GATEWAY and ORIGIN name the programs.
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -70,6 +70,17 @@ export function freePort() {
       server.close(() => resolve(port));
     });
   });
+}
+
+/** Redis, or what REDIS_SERVER names in its place (Valkey, another version). */
+export const redisServer = process.env.REDIS_SERVER ?? "/usr/bin/redis-server";
+export const hasRedis = existsSync(redisServer);
+
+/** One without persistence, that listens to what `args` say; its ready line goes to stdout, and the
+ * shell is replaced, so that the child is Redis itself. */
+export function startRedis(args, ready = /ready to accept connections|monitor master/i) {
+  const more = args.some((word) => word === "--sentinel") ? [] : ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--dir", folder()];
+  return start("/bin/bash", ["-c", 'exec "$0" "$@" 1>&2', redisServer, ...args, ...more], ready);
 }
 
 /** Ends one child; its exit status, or the signal that it took. */

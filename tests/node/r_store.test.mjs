@@ -6,21 +6,12 @@ import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { writeFileSync } from "node:fs";
-import { folder, freePort, sleep, start, startGateway, startOrigin, stop, stopAll } from "./programs.mjs";
+import { folder, freePort, sleep, startGateway, startOrigin, startRedis, stop, stopAll } from "./programs.mjs";
 
 after(stopAll);
 
-// its ready line goes to stdout; the shell is replaced, so that the child is Redis itself
-function startRedis(args, ready = /Ready to accept connections|monitor master/) {
-  return start("/bin/bash", ["-c", 'exec redis-server "$@" 1>&2', "redis", ...args], ready);
-}
-
-function redisArgs(port, dir = folder()) {
-  return ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", dir];
-}
-
 async function startRedisAt(port, more = []) {
-  return startRedis([...redisArgs(port), ...more]);
+  return startRedis(["--port", String(port), ...more]);
 }
 
 const cli = (port, ...words) => execFileSync("redis-cli", ["-p", String(port), ...words], { encoding: "utf8" }).trim();
