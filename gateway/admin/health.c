@@ -48,6 +48,8 @@ void get_ready(struct call *call)
 
     if (shared->is_draining) {
         buf_add_str(out, STR("{\"status\":\"not_ready\",\"reason\":\"draining\"}"));
+    } else if (shared->is_loading) {
+        buf_add_str(out, STR("{\"status\":\"not_ready\",\"reason\":\"starting\"}"));
     } else if (!upstreams_are_ready(shared->upstreams, call->config, loop_now_us(call->admin->loop),
                                     &lacking)) {
         buf_add_str(out, STR("{\"status\":\"not_ready\",\"reason\":\"a required upstream has "

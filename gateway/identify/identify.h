@@ -94,14 +94,27 @@ struct identify_counts identify_counts(struct identify_shared *shared);
 /* ---- revoked tokens in Redis: the main thread ---- */
 struct identify_store;
 struct redis_url;
-/* Every revocation is written there and read from there, until it is freed; identify_revoke() may
- * be called from any thread all the same. Away or back, it never changes a verdict by itself.
- * prefix: of its keys, copied. NULL with the reason. */
+/* Every revocation is written there until it is freed; identify_revoke() may be called from any
+ * thread all the same. Away or back, it never changes a verdict by itself. prefix: of its key,
+ * copied. NULL with the reason. */
 struct identify_store *identify_store_new(struct identify_shared *shared, struct loop *loop,
                                           const struct redis_url *url, struct str prefix,
                                           struct sheet *sheet, struct fail *why) MUST_USE;
 /* When no worker runs any more. */
 void identify_store_free(struct identify_store **store);
+enum { IDENTIFY_NEWS_MOST = 8192 }; /* bytes */
+/* Other gateways should hear of this (borrowed), which is written already. False: it cannot be
+ * told now, and comes again. */
+typedef bool identify_news_fn(void *arg, struct str news);
+void identify_store_tell(struct identify_store *store, identify_news_fn *tell, void *arg);
+/* Another gateway's news. */
+void identify_store_hear(struct identify_store *store, struct str news);
+/* Reads all that is there, now or when the store is back: from here on news are heard, but those
+ * before may have been missed. was_lost: the store may have lost what it had, and what is known
+ * here is written to it anew. */
+void identify_store_catch_up(struct identify_store *store, bool was_lost);
+/* All that was there has been read once. */
+bool identify_store_is_loaded(const struct identify_store *store);
 
 /* ---- one worker's: its thread, but for new and free ---- */
 /* loop: where the worker lives. NULL: out of memory. */

@@ -162,6 +162,7 @@ enum { REVOKED_MOST = 1 << 20 };
 struct revoked;
 enum revoked_result {
     REVOKED_NOW,
+    REVOKED_LONGER, /* it was, and is for longer now */
     REVOKED_ALREADY,
     REVOKED_ENDED, /* it is past its end: nothing to keep */
     REVOKED_FULL   /* the ceiling, or out of memory: it is not revoked */
@@ -172,6 +173,14 @@ void revoked_free(struct revoked **set);
 struct hash128 revoked_name(char kind, struct str text);
 enum revoked_result revoked_add(struct revoked *set, struct hash128 name, int64_t until_s,
                                 int64_t now_s) MUST_USE;
+/* Up to `most` of those not yet met by this walk ({0}: a new one), some of them twice where the set
+ * changes meanwhile; how many. 0: it is over. */
+struct revoked_walk {
+    uint32_t at, room;
+    uint64_t builds;
+};
+uint32_t revoked_next(struct revoked *set, struct revoked_walk *walk, struct identify_token *tokens,
+                      uint32_t most);
 bool revoked_has(struct revoked *set, struct hash128 name, int64_t now_s);
 void revoked_sweep(struct revoked *set, int64_t now_s); /* forgets what has ended */
 uint32_t revoked_count(const struct revoked *set);

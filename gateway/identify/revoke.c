@@ -45,6 +45,7 @@ enum identify_revoke identify_revoke(struct identify_shared *shared,
 
     switch (revoked_add(shared_revoked(shared), token->name, token->until_s, now_s)) {
     case REVOKED_NOW:
+    case REVOKED_LONGER:
         if (store != NULL)
             store_post(shared, store, token);
         break;

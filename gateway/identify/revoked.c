@@ -25,6 +25,7 @@ struct revoked {
     struct entry *entries;    /* open addressing; room is a power of two */
     uint32_t room;
     int64_t next_end_s; /* no entry ends before */
+    uint64_t builds;    /* how often entries have moved */
 };
 
 struct revoked *revoked_new(void)
@@ -132,6 +133,7 @@ static bool rebuild(struct revoked *set, uint32_t room, int64_t now_s)
     free(set->entries);
     set->entries = entries;
     set->room = room;
+    set->builds++;
     atomic_store_explicit(&set->count, count, memory_order_relaxed);
     return true;
 }
@@ -165,7 +167,9 @@ enum revoked_result revoked_add(struct revoked *set, struct hash128 name, int64_
     if (make_room(set, now_s)) {
         struct entry *entry = find(set->entries, set->room, name);
 
-        result = entry->until_s > now_s ? REVOKED_ALREADY : REVOKED_NOW;
+        result = REVOKED_ALREADY;
+        if (entry->until_s < until_s)
+            result = entry->until_s > now_s ? REVOKED_LONGER : REVOKED_NOW;
         if (result == REVOKED_NOW)
             atomic_fetch_add_explicit(&set->total, 1, memory_order_relaxed);
         if (entry->until_s == 0)
@@ -179,6 +183,29 @@ enum revoked_result revoked_add(struct revoked *set, struct hash128 name, int64_
     }
     pthread_mutex_unlock(&set->lock);
     return result;
+}
+
+uint32_t revoked_next(struct revoked *set, struct revoked_walk *walk, struct identify_token *tokens,
+                      uint32_t most)
+{
+    enum {
+        MOVED_MOST = 256
+    }; /* places, by a rebuild: far more than a half full table has in a row */
+    uint32_t count = 0;
+
+    pthread_mutex_lock(&set->lock);
+    if (walk->room != set->room)
+        walk->at = 0;
+    else if (walk->builds != set->builds)
+        walk->at -= walk->at < MOVED_MOST ? walk->at : MOVED_MOST;
+    walk->room = set->room;
+    walk->builds = set->builds;
+    for (; walk->at < set->room && count < most; walk->at++)
+        if (set->entries[walk->at].until_s != 0)
+            tokens[count++] = (struct identify_token){set->entries[walk->at].name,
+                                                      set->entries[walk->at].until_s};
+    pthread_mutex_unlock(&set->lock);
+    return count;
 }
 
 bool revoked_has(struct revoked *set, struct hash128 name, int64_t now_s)

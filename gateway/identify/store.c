@@ -1,10 +1,12 @@
 /* store.c - revoked tokens in Redis, so that every gateway refuses them, and after a restart too.
  *
- * A sorted set holds the names with their ends, a stream tells of new ones; one script writes both,
- * and both have one hash tag. A gateway reads the end of the stream, then the set, then follows the
- * stream: nothing falls between. Requests never ask Redis: they ask this process' own set, so a
- * store that is away makes no 401 and no wait; what is revoked meanwhile waits here to be written.
- * The keys have no time to live: an eviction policy for volatile keys must not find them.
+ * A sorted set holds the names with their ends. What is revoked here is in force here at once,
+ * then it is written to the set, then whoever owns us tells the other gateways name and end: so
+ * who has not heard of it finds it in the set. A newcomer, and one that missed something, reads
+ * all of it. Requests never ask Redis: they ask this process' own set, so a store that is away
+ * makes no 401 and no wait; what is revoked meanwhile waits here, and is written first when it is
+ * back. The key has no time to live: an eviction policy for volatile keys must not find it. When
+ * the store has lost its data each gateway writes what it knows anew.
  * Main thread; identify_revoke() comes by post. */
 #include "identify/identify_priv.h"
 #include "redis/redis.h"
@@ -13,105 +15,193 @@
 
 enum {
     PENDING_MOST = 65536,
-    PAGE = 1000,
+    AT_ONCE = 128, /* in one call, and in one message */
     NAME_DIGITS = 32,
-    FOLLOW_MS = 500, /* one wait of the reader at the stream */
-    STALL_MS = 3000,
-    WRITE_US = 1000000,
-    RETRY_US = 1000000,
     KEY_MOST = 192,
 };
+#define WAIT_US UINT64_C(1000000)  /* for one answer, and before the next try */
 #define ENDLESS (INT64_C(1) << 53) /* stands for a token without an end */
+_Static_assert(AT_ONCE *(NAME_DIGITS + 1 + 16 + 1) <= IDENTIFY_NEWS_MOST, "one message");
 
 /* clang-format off */
-static const char write_source[] =
+/* Names and ends. */
+static const char put_source[] =
 "local now = tonumber(redis.call('TIME')[1])\n"
 "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 300)\n"
-"redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[1])\n"
-"redis.call('XADD', KEYS[2], 'MAXLEN', '~', 10000, '*', ARGV[1], ARGV[2])\n"
+"for i = 1, #ARGV, 2 do redis.call('ZADD', KEYS[1], 'GT', ARGV[i + 1], ARGV[i]) end\n"
 "return 1\n";
 /* clang-format on */
 
 struct identify_store {
     struct identify_shared *shared;
     struct loop *loop;
-    struct redis *writer, *reader;
-    struct redis_script script;
-    char set_key[KEY_MOST], feed_key[KEY_MOST];
-    char last_id[48]; /* of the stream */
-    uint64_t offset;  /* in the set, while it is read */
-    int64_t from_s;
-    bool is_writing, is_reading, is_loaded;
-    struct deadline retry, reread;
+    struct redis *redis;
+    struct redis_script put;
+    identify_news_fn *tell;
+    void *tell_arg;
+    char key[KEY_MOST];
+    char cursor[U64_DIGITS + 1]; /* in the set, while it is read */
+    bool is_putting, is_reading, wants_all, is_loaded, has_complained;
+    struct deadline retry;
     struct identify_token *pending; /* ring of PENDING_MOST, made at first use */
     uint32_t first, count;
+    uint32_t putting; /* of them, in the call under way; 0: it writes again what was there */
+    struct revoked_walk again;
+    bool writes_again;
 };
 
-static int64_t wall_s(const struct identify_store *store)
+static void go_on(struct identify_store *store);
+
+/* Once, until it works again. */
+static void complain(struct identify_store *store, enum redis_outcome outcome)
 {
-    return loop_wall_us(store->loop) / 1000000;
+    if (!store->has_complained && outcome != REDIS_OK && outcome != REDIS_LOST)
+        log_line(LOG_ERROR, "the store of revoked tokens cannot be used: %s",
+                 redis_outcome_word(outcome));
+    store->has_complained = outcome != REDIS_OK;
 }
-
-/* ---- writing ---- */
-
-static void write_next(struct identify_store *store);
 
 static void try_later(struct identify_store *store)
 {
-    CHECK(deadline_set(store->loop, &store->retry, loop_now_us(store->loop) + RETRY_US));
-}
-
-static void on_written(void *arg, enum redis_outcome outcome, const struct redis_reply *reply)
-{
-    struct identify_store *store = arg;
-
-    (void)reply;
-    store->is_writing = false;
-    if (outcome != REDIS_OK) {
-        try_later(store); /* writing it twice is no harm */
-        return;
-    }
-    store->first = (store->first + 1) % PENDING_MOST;
-    store->count--;
-    write_next(store);
+    CHECK(deadline_set(store->loop, &store->retry, loop_now_us(store->loop) + WAIT_US));
 }
 
 static void on_retry(void *arg)
 {
-    write_next(arg);
+    go_on(arg);
 }
 
-static void name_write(struct hash128 name, char text[NAME_DIGITS + 1])
+static bool ask(struct identify_store *store, const struct redis_script *script,
+                const struct str *words, size_t count, redis_reply_fn *fn)
 {
-    *hex_write(hex_write(text, name.lo, 16), name.hi, 16) = '\0';
-}
-
-static void write_next(struct identify_store *store)
-{
-    char name[NAME_DIGITS + 1], end[U64_DIGITS];
-    struct str words[] = {STR("2"), str_of(store->set_key), str_of(store->feed_key), STR_NONE,
-                          STR_NONE};
     struct redis_command command = {.words = words,
-                                    .count = COUNT_OF(words),
-                                    .script = &store->script,
+                                    .count = count,
+                                    .script = script,
                                     .key = words[1],
-                                    .deadline_us = loop_now_us(store->loop) + WRITE_US,
-                                    .fn = on_written,
+                                    .deadline_us = loop_now_us(store->loop) + WAIT_US,
+                                    .fn = fn,
                                     .arg = store};
 
-    if (store->is_writing || store->count == 0)
+    return redis_send(store->redis, &command) != NULL;
+}
+
+/* ---- a token as text: 32 hex digits, and its end ---- */
+
+static size_t name_write(struct hash128 name, char text[NAME_DIGITS + 1])
+{
+    *hex_write(hex_write(text, name.lo, 16), name.hi, 16) = '\0';
+    return NAME_DIGITS;
+}
+
+static size_t end_write(int64_t until_s, char text[U64_DIGITS])
+{
+    return u64_write(text, (uint64_t)(until_s < ENDLESS ? until_s : ENDLESS));
+}
+
+/* What the store and other gateways say is input. False: it is no name with an end. */
+static bool take(struct identify_store *store, struct str name, struct str end)
+{
+    struct hash128 hash = {0, 0};
+    uint64_t until;
+
+    if (name.len != NAME_DIGITS || !str_to_u64(end, &until))
+        return false;
+    for (int i = 0; i < NAME_DIGITS; i++) {
+        int digit = ascii_hex_value(name.ptr[i]);
+        uint64_t *half = i < NAME_DIGITS / 2 ? &hash.lo : &hash.hi;
+
+        if (digit < 0)
+            return false;
+        *half = *half << 4 | (uint64_t)digit;
+    }
+    if (revoked_add(shared_revoked(store->shared), hash,
+                    until < (uint64_t)ENDLESS ? (int64_t)until : INT64_MAX,
+                    loop_wall_us(store->loop) / 1000000) == REVOKED_FULL)
+        log_line(LOG_ERROR, "the set of revoked tokens is full: one of the store's is not in it");
+    return true;
+}
+
+/* ---- out ---- */
+
+static const struct identify_token *pending_at(const struct identify_store *store, uint32_t i)
+{
+    return &store->pending[(store->first + i) % PENDING_MOST];
+}
+
+static bool tell_others(struct identify_store *store)
+{
+    struct buf text = buf_new(IDENTIFY_NEWS_MOST);
+    char name[NAME_DIGITS + 1], end[U64_DIGITS];
+    bool ok = true;
+
+    for (uint32_t i = 0; i < store->putting && store->tell != NULL; i++) {
+        const struct identify_token *token = pending_at(store, i);
+
+        (void)buf_add_str(&text, str_at(name, name_write(token->name, name)));
+        (void)buf_add_char(&text, ' ');
+        (void)buf_add_str(&text, str_at(end, end_write(token->until_s, end)));
+        (void)buf_add_char(&text, '\n');
+    }
+    if (store->tell != NULL && store->putting > 0)
+        ok = !text.is_broken && store->tell(store->tell_arg, buf_str(&text));
+    buf_free(&text);
+    return ok;
+}
+
+static void on_put(void *arg, enum redis_outcome outcome, const struct redis_reply *reply)
+{
+    struct identify_store *store = arg;
+
+    (void)reply;
+    store->is_putting = false;
+    complain(store, outcome);
+    if (outcome != REDIS_OK || !tell_others(store)) {
+        if (store->putting == 0) /* they are walked once more from the start */
+            store->again = (struct revoked_walk){0};
+        try_later(store); /* to write it twice is no harm */
         return;
-    const struct identify_token *token = &store->pending[store->first];
-    name_write(token->name, name);
-    words[3] = str_at(name, NAME_DIGITS);
-    words[4] = str_at(
-        end, u64_write(end, (uint64_t)(token->until_s < ENDLESS ? token->until_s : ENDLESS)));
-    store->is_writing = redis_send(store->writer, &command) != NULL;
-    if (!store->is_writing)
+    }
+    store->first = (store->first + store->putting) % PENDING_MOST;
+    store->count -= store->putting;
+    go_on(store);
+}
+
+static void put(struct identify_store *store, const struct identify_token *tokens, uint32_t count)
+{
+    char names[AT_ONCE][NAME_DIGITS + 1], ends[AT_ONCE][U64_DIGITS];
+    struct str words[2 + 2 * AT_ONCE] = {STR("1"), str_of(store->key)};
+
+    for (uint32_t i = 0; i < count; i++) {
+        words[2 + 2 * i] = str_at(names[i], name_write(tokens[i].name, names[i]));
+        words[3 + 2 * i] = str_at(ends[i], end_write(tokens[i].until_s, ends[i]));
+    }
+    store->is_putting = ask(store, &store->put, words, 2 + 2 * (size_t)count, on_put);
+    if (!store->is_putting)
         try_later(store);
 }
 
-static void store_save(struct identify_store *store, const struct identify_token *token)
+static void put_pending(struct identify_store *store)
+{
+    struct identify_token tokens[AT_ONCE];
+
+    store->putting = store->count < AT_ONCE ? store->count : AT_ONCE;
+    for (uint32_t i = 0; i < store->putting; i++)
+        tokens[i] = *pending_at(store, i);
+    put(store, tokens, store->putting);
+}
+
+static void put_again(struct identify_store *store)
+{
+    struct identify_token tokens[AT_ONCE];
+    uint32_t count = revoked_next(shared_revoked(store->shared), &store->again, tokens, AT_ONCE);
+
+    store->putting = 0;
+    store->writes_again = count > 0;
+    if (count > 0)
+        put(store, tokens, count);
+}
+
+static void save(struct identify_store *store, const struct identify_token *token)
 {
     if (store->pending == NULL)
         store->pending = calloc(PENDING_MOST, sizeof(*store->pending));
@@ -120,210 +210,129 @@ static void store_save(struct identify_store *store, const struct identify_token
         return;
     }
     store->pending[(store->first + store->count++) % PENDING_MOST] = *token;
-    write_next(store);
+    go_on(store);
 }
 
-/* ---- reading ---- */
+/* ---- in ---- */
 
-static void follow(struct identify_store *store);
+static bool ask_some(struct identify_store *store);
 
-static void read_again(struct identify_store *store)
+/* [cursor, [name, end, …]] */
+static void on_some(void *arg, enum redis_outcome outcome, const struct redis_reply *reply)
 {
+    struct identify_store *store = arg;
+    const struct redis_reply *cursor = redis_item(reply, 0), *some = redis_item(reply, 1);
+
     store->is_reading = false;
-    CHECK(deadline_set(store->loop, &store->reread, loop_now_us(store->loop) + RETRY_US));
-}
-
-/* A reply is input: what is no name and no end is passed over. */
-static void take(struct identify_store *store, const struct redis_reply *name,
-                 const struct redis_reply *end)
-{
-    struct hash128 hash = {0, 0};
-    uint64_t until;
-
-    if (name == NULL || end == NULL || name->text.len != NAME_DIGITS ||
-        !str_to_u64(end->text, &until))
-        return;
-    for (int i = 0; i < NAME_DIGITS; i++) {
-        int digit = ascii_hex_value(name->text.ptr[i]);
-        uint64_t *half = i < NAME_DIGITS / 2 ? &hash.lo : &hash.hi;
-
-        if (digit < 0)
-            return;
-        *half = *half << 4 | (uint64_t)digit;
-    }
-    if (revoked_add(shared_revoked(store->shared), hash,
-                    until < (uint64_t)ENDLESS ? (int64_t)until : INT64_MAX,
-                    wall_s(store)) == REVOKED_FULL)
-        log_line(LOG_ERROR, "the set of revoked tokens is full: one of the store's is not in it");
-}
-
-static bool ask(struct identify_store *store, const struct str *words, size_t count,
-                redis_reply_fn *fn)
-{
-    struct redis_command command = {
-        .words = words,
-        .count = count,
-        .key = str_of(store->set_key), /* the other key has the same tag */
-        .fn = fn,
-        .arg = store,
-    };
-
-    return redis_send(store->reader, &command) != NULL;
-}
-
-/* Streams' entries: [[id, [name, end]], …]. */
-static void take_entries(struct identify_store *store, const struct redis_reply *entries)
-{
-    const struct redis_reply *entry;
-
-    for (size_t i = 0; entries != NULL && (entry = redis_item(entries, i)) != NULL; i++) {
-        const struct redis_reply *id = redis_item(entry, 0), *pair = redis_item(entry, 1);
-
-        if (id == NULL || id->text.len == 0 || id->text.len >= sizeof(store->last_id) ||
-            pair == NULL)
-            continue;
-        memcpy(store->last_id, id->text.ptr, id->text.len);
-        store->last_id[id->text.len] = '\0';
-        take(store, redis_item(pair, 0), redis_item(pair, 1));
-    }
-}
-
-static void on_news(void *arg, enum redis_outcome outcome, const struct redis_reply *reply)
-{
-    struct identify_store *store = arg;
-    const struct redis_reply *stream;
-
-    if (outcome != REDIS_OK) {
-        read_again(store);
+    complain(store, outcome);
+    if (outcome != REDIS_OK || cursor == NULL || some == NULL ||
+        cursor->text.len >= sizeof(store->cursor)) {
+        store->wants_all = true;
+        try_later(store);
         return;
     }
-    stream = redis_item(reply, 0); /* NIL: nothing came in this while */
-    if (stream != NULL)
-        take_entries(store, redis_item(stream, 1));
-    follow(store);
-}
-
-static void follow(struct identify_store *store)
-{
-    char wait[U64_DIGITS];
-    struct str words[] = {STR("XREAD"),
-                          STR("COUNT"),
-                          STR("1000"),
-                          STR("BLOCK"),
-                          STR_NONE,
-                          STR("STREAMS"),
-                          str_of(store->feed_key),
-                          str_of(store->last_id)};
-
-    words[4] = str_at(wait, u64_write(wait, FOLLOW_MS));
-    if (!ask(store, words, COUNT_OF(words), on_news))
-        read_again(store);
-}
-
-static bool ask_page(struct identify_store *store);
-
-static void on_page(void *arg, enum redis_outcome outcome, const struct redis_reply *reply)
-{
-    struct identify_store *store = arg;
-    size_t i = 0;
-
-    if (outcome != REDIS_OK || reply->form != REDIS_ARRAY) {
-        read_again(store);
-        return;
-    }
-    for (; i + 1 < reply->count; i += 2)
-        take(store, redis_item(reply, i), redis_item(reply, i + 1));
-    store->offset += PAGE;
-    if (i / 2 == PAGE) {
-        if (!ask_page(store))
-            read_again(store);
-        return;
-    }
-    if (!store->is_loaded)
+    for (size_t i = 0; i + 1 < some->count; i += 2)
+        (void)take(store, some->items[i]->text, some->items[i + 1]->text);
+    memcpy(store->cursor, cursor->text.ptr, cursor->text.len);
+    store->cursor[cursor->text.len] = '\0';
+    if (!str_eq(cursor->text, STR("0"))) {
+        store->is_reading = ask_some(store);
+        store->wants_all |= !store->is_reading;
+    } else if (!store->is_loaded) {
+        store->is_loaded = true;
         log_line(LOG_INFO, "%u revoked tokens in the store",
                  revoked_count(shared_revoked(store->shared)));
-    store->is_loaded = true;
-    follow(store);
-}
-
-static bool ask_page(struct identify_store *store)
-{
-    char from[U64_DIGITS], offset[U64_DIGITS], page[U64_DIGITS];
-    struct str words[] = {STR("ZRANGEBYSCORE"), str_of(store->set_key), STR_NONE, STR("+inf"),
-                          STR("WITHSCORES"),    STR("LIMIT"),           STR_NONE, STR_NONE};
-
-    words[2] = str_at(from, u64_write(from, (uint64_t)store->from_s));
-    words[6] = str_at(offset, u64_write(offset, store->offset));
-    words[7] = str_at(page, u64_write(page, PAGE));
-    return ask(store, words, COUNT_OF(words), on_page);
-}
-
-static void on_end_of_feed(void *arg, enum redis_outcome outcome, const struct redis_reply *reply)
-{
-    struct identify_store *store = arg;
-
-    if (outcome != REDIS_OK) {
-        read_again(store);
-        return;
     }
-    memcpy(store->last_id, "0-0", sizeof("0-0"));
-    take_entries(store, reply);
-    store->offset = 0;
-    store->from_s = wall_s(store);
-    if (!ask_page(store))
-        read_again(store);
+    go_on(store);
+}
+
+/* A scan gives whatever stood there from its start to its end, also while others write. */
+static bool ask_some(struct identify_store *store)
+{
+    struct str words[] = {STR("ZSCAN"), str_of(store->key), str_of(store->cursor), STR("COUNT"),
+                          STR("1000")};
+
+    return ask(store, NULL, words, COUNT_OF(words), on_some);
 }
 
 static void read_all(struct identify_store *store)
 {
-    struct str words[] = {
-        STR("XREVRANGE"), str_of(store->feed_key), STR("+"), STR("-"), STR("COUNT"), STR("1")};
+    memcpy(store->cursor, "0", sizeof("0"));
+    store->is_reading = ask_some(store);
+    store->wants_all = !store->is_reading;
+    if (store->wants_all)
+        try_later(store);
+}
 
-    if (store->is_reading)
+/* ---- what is next ---- */
+
+static void go_on(struct identify_store *store)
+{
+    if (!redis_is_up(store->redis))
         return;
-    store->is_reading = ask(store, words, COUNT_OF(words), on_end_of_feed);
-    if (!store->is_reading)
-        read_again(store);
-}
-
-static void on_reread(void *arg)
-{
-    read_all(arg);
-}
-
-/* ---- the store comes and goes ---- */
-
-static void on_reader(void *arg, bool is_up, struct str why)
-{
-    struct identify_store *store = arg;
-
-    (void)why;
-    if (is_up)
+    if (!store->is_putting && store->count > 0)
+        put_pending(store);
+    else if (!store->is_putting && store->writes_again)
+        put_again(store);
+    if (!store->is_reading && store->wants_all)
         read_all(store);
 }
 
-static void on_writer(void *arg, bool is_up, struct str why)
+void identify_store_tell(struct identify_store *store, identify_news_fn *tell, void *arg)
+{
+    store->tell = tell;
+    store->tell_arg = arg;
+}
+
+void identify_store_hear(struct identify_store *store, struct str news)
+{
+    bool is_sound = true;
+    struct str line;
+
+    while (str_split(&news, '\n', &line)) {
+        size_t blank = str_find(line, ' ');
+
+        is_sound &=
+            line.len == 0 || take(store, str_at(line.ptr, blank), str_from(line, blank + 1));
+    }
+    if (!is_sound)
+        log_line(LOG_WARN, "store: a revocation of another gateway could not be read");
+}
+
+void identify_store_catch_up(struct identify_store *store, bool was_lost)
+{
+    store->wants_all = true;
+    if (was_lost) {
+        store->writes_again = true;
+        store->again = (struct revoked_walk){0};
+    }
+    go_on(store);
+}
+
+bool identify_store_is_loaded(const struct identify_store *store)
+{
+    return store->is_loaded;
+}
+
+/* ---- life ---- */
+
+static void on_change(void *arg, bool is_up, struct str why)
 {
     struct identify_store *store = arg;
 
+    (void)why; /* said by others */
     if (is_up)
-        write_next(store);
-    else
-        log_line(LOG_WARN, "the store of revoked tokens is away (%.*s): new ones wait",
-                 STR_ARG(why));
+        go_on(store);
 }
 
 struct identify_store *identify_store_new(struct identify_shared *shared, struct loop *loop,
                                           const struct redis_url *url, struct str prefix,
                                           struct sheet *sheet, struct fail *why)
 {
+    static const char name[] = "revoked:{tokens}";
     struct identify_store *store = calloc(1, sizeof(*store));
-    struct redis_options options = {.url = *url,
-                                    .name = "gateway-revoked",
-                                    .sheet = sheet,
-                                    .stall_ms = STALL_MS,
-                                    .changed = on_writer,
-                                    .arg = store};
+    struct redis_options options = {
+        .url = *url, .name = "gateway-revoked", .sheet = sheet, .changed = on_change, .arg = store};
 
     if (store == NULL || prefix.len > KEY_MOST / 2) {
         fail_set(why, store == NULL ? "out of memory" : "store.prefix is too long");
@@ -333,17 +342,11 @@ struct identify_store *identify_store_new(struct identify_shared *shared, struct
     store->shared = shared;
     store->loop = loop;
     store->retry = (struct deadline){.fn = on_retry, .arg = store};
-    store->reread = (struct deadline){.fn = on_reread, .arg = store};
-    redis_script_init(&store->script, str_of(write_source));
-    memcpy(store->set_key, prefix.ptr, prefix.len);
-    memcpy(store->set_key + prefix.len, "revoked:{tokens}", sizeof("revoked:{tokens}"));
-    memcpy(store->feed_key, prefix.ptr, prefix.len);
-    memcpy(store->feed_key + prefix.len, "revoked:{tokens}:new", sizeof("revoked:{tokens}:new"));
-    store->writer = redis_new(loop, &options);
-    options.changed = on_reader;
-    options.name = "gateway-revoked-new";
-    store->reader = redis_new(loop, &options);
-    if (store->writer == NULL || store->reader == NULL) {
+    redis_script_init(&store->put, str_of(put_source));
+    memcpy(store->key, prefix.ptr, prefix.len);
+    memcpy(store->key + prefix.len, name, sizeof(name));
+    store->redis = redis_new(loop, &options);
+    if (store->redis == NULL) {
         fail_set(why, "out of memory");
         identify_store_free(&store);
         return NULL;
@@ -360,10 +363,8 @@ void identify_store_free(struct identify_store **store)
     if (old == NULL)
         return;
     shared_set_store(old->shared, NULL);
-    redis_free(&old->writer);
-    redis_free(&old->reader);
+    redis_free(&old->redis);
     deadline_clear(old->loop, &old->retry);
-    deadline_clear(old->loop, &old->reread);
     free(old->pending);
     free(old);
 }
@@ -382,7 +383,7 @@ static void on_saving(void *arg)
     struct identify_store *store = shared_store(saving->shared);
 
     if (store != NULL)
-        store_save(store, &saving->token);
+        save(store, &saving->token);
     free(saving);
 }
 

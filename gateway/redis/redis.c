@@ -46,7 +46,8 @@ static void say_why(struct redis *redis)
         why = "it does not answer in time";
     else if (why[0] == '\0' && redis->sentinel != NULL && redis->sentinel->link.why[0] != '\0')
         why = redis->sentinel->link.why;
-    else if (why[0] == '\0')
+    redis->is_away = why[0] != '\0' && !str_starts(str_of(why), STR("refused: LOADING"));
+    if (why[0] == '\0')
         why = redis->cluster != NULL ? "no map of the Cluster yet" : "not connected yet";
     snprintf(redis->why, sizeof(redis->why), "%s", why);
 }
@@ -82,6 +83,11 @@ void redis_link_changed(struct redis_link *link)
 bool redis_is_up(const struct redis *redis)
 {
     return redis->is_up;
+}
+
+bool redis_is_away(const struct redis *redis)
+{
+    return !redis->is_up && redis->is_away;
 }
 
 const char *redis_why(const struct redis *redis)

@@ -68,6 +68,9 @@ struct redis *redis_new(struct loop *loop, const struct redis_options *options) 
  * called from a callback of this client. */
 void redis_free(struct redis **redis);
 bool redis_is_up(const struct redis *redis);
+/* It was tried and cannot be reached; false too while that is not known yet, and while a server
+ * that is there still loads its data. */
+bool redis_is_away(const struct redis *redis);
 /* Why it is away, for people, without secrets; "" while it is up. */
 const char *redis_why(const struct redis *redis);
 /* Calls on their way now. */

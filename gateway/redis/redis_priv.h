@@ -201,7 +201,7 @@ struct redis {
     struct cluster *cluster;
     struct redis_call *spare;
     uint32_t spare_count, calls, counted; /* the last in the gauge */
-    bool is_up, is_ended;
+    bool is_up, is_away, is_ended;
     char why[160];
     struct turn_end end;
     struct cell *queue_cell, *duration_cell, *away_cell, *away_kind_cell;

@@ -45,6 +45,7 @@ struct request_shared {
     struct hash_key seed; /* of client hashes, where identity.hash_secret is empty */
     request_system_fn *system;
     void *system_arg;
+    bool is_loading; /* the process is about to serve, and reads what it must know; main thread */
     _Atomic bool is_draining;
     _Atomic int64_t in_flight; /* requests begun and not finished, all workers */
 };

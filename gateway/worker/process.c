@@ -130,7 +130,8 @@ static void on_drain(void *arg)
     struct gateway *g = arg;
     uint64_t now_us = loop_now_us(g->loop);
 
-    if (has_drained(g, now_us) && has_told_usage(g, now_us))
+    g->is_over = has_drained(g, now_us) && has_told_usage(g, now_us);
+    if (g->is_over)
         loop_stop(g->loop);
     else
         CHECK(deadline_set(g->loop, &g->drain, now_us + DRAIN_EVERY_US));
@@ -322,7 +323,7 @@ static int start(struct gateway *g, struct config *config)
         goto failed;
     parts = (struct fleet_parts){&g->shared, g->counts, g->loop, &g->inherited};
     g->fleet = fleet_new(&parts, g->rules, g->tls, &bad_listener, &why);
-    if (g->fleet == NULL || !watch_signals(g) || !fleet_start(g->fleet, &why))
+    if (g->fleet == NULL || !watch_signals(g))
         goto failed;
     g->sweep = (struct deadline){.fn = on_sweep, .arg = g};
     g->drain = (struct deadline){.fn = on_drain, .arg = g};
@@ -332,6 +333,11 @@ static int start(struct gateway *g, struct config *config)
     if (g->keeper == NULL || !upstream_keeper_use(g->keeper, config))
         goto failed;
     inherit_close(&g->inherited);
+    store_wait(g);
+    if (g->is_over)
+        return 0;
+    if (!fleet_start(g->fleet, &why))
+        goto failed;
     admin_warm(g->admin, config);
     admin_measure(g->admin, config);
     say_ready(g, config);
@@ -393,7 +399,7 @@ int process_run(const char *file, struct config *config)
     }
     raise_fd_limit(config);
     status = start(&gateway, config);
-    if (status == 0)
+    if (status == 0 && !gateway.is_over)
         loop_run(gateway.loop);
     if (gateway.is_refused)
         status = EXIT_FAULT;

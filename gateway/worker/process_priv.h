@@ -32,10 +32,12 @@ struct gateway {
     struct bus *bus;                   /* NULL: store.url is memory: */
     struct cell *store_health;         /* with a bus */
     bool is_store_checked, is_refused; /* its eviction policy: known, and not acceptable */
+    struct deadline wait;              /* for revoked tokens, at the start */
+    uint64_t wait_until_us;
     struct deadline sweep, drain;
     uint64_t stop_accepting_us, give_up_us; /* of the drain */
     uint64_t tell_until_us;                 /* usage; 0: not begun */
-    bool has_stopped_accepting, has_given_up;
+    bool has_stopped_accepting, has_given_up, is_over;
 };
 
 bool process_open_log(const struct config *config, struct fail *why);
@@ -64,6 +66,9 @@ void notify_stopping(void);
 
 /* store.c: begins the bus where there is a store; before the fleet. */
 bool store_begin(struct gateway *g, const struct config *config, struct fail *why);
+/* Runs the loop until the revoked tokens of the store are known, or cannot be; a few seconds at
+ * most. Before the fleet starts. */
+void store_wait(struct gateway *g);
 /* A purge as it came over the bus; text and host are borrowed from it. False: it is none. */
 bool store_read_purge(struct str payload, struct purge *purge);
 /* admin_hooks.share_purges and store_why. */

@@ -4,11 +4,15 @@
  * over the bus, and what comes from it is dropped here, by the same cheap marks. When messages
  * may have been missed everything is dropped; while the store is away for long, everything is
  * marked stale twice a minute, since somebody may have purged it. Whose tier an operator changed
- * goes the same way. A gateway runs and starts without its store. Main thread, but for on_purged().
- */
+ * and which tokens are revoked go the same way, told here and kept in the store. A gateway runs
+ * and starts without its store. Main thread, but for on_purged(). */
+#include "redis/redis.h"
 #include "worker/process_priv.h"
 
 #include <stdlib.h>
+
+#define WAIT_LOOK_US UINT64_C(2000)
+#define WAIT_MOST_US UINT64_C(5000000)
 
 /* "<kind><soft> <ticket>\n<host>\n<text>"; a text may hold anything. The ticket is for ourselves.
  */
@@ -92,6 +96,9 @@ static void on_begins(void *arg, const struct bus_place *at, const struct bus_pl
     cache_history_begin(g->shared.cache, &from, &live_from, was_lost);
     if (was_lost)
         (void)bus_publish(g->bus, "mark", STR("-"));
+    /* all that is kept beside the stream was written there before its message */
+    limit_share_hear(g->shared.share, STR_NONE);
+    identify_store_catch_up(g->revoked, was_lost);
 }
 
 /* Our own comes back: one without a ticket is put in force once more, now that it has its place.
@@ -159,20 +166,64 @@ static void on_tier(void *arg, struct str client)
     limit_share_hear(g->shared.share, client);
 }
 
-static void on_tier_gap(void *arg, bool is_lost)
-{
-    struct gateway *g = arg;
-
-    if (is_lost)
-        limit_share_hear(g->shared.share, STR_NONE);
-}
-
 static void tell_tier(void *arg, struct str client)
 {
     struct gateway *g = arg;
 
     if (!bus_publish(g->bus, "tier", client))
         log_line(LOG_WARN, "store: another tier could not be told to the other gateways");
+}
+
+/* ---- revoked tokens ---- */
+
+_Static_assert(IDENTIFY_NEWS_MOST <= BUS_MAX_PAYLOAD, "one message");
+
+static void on_revoked(void *arg, struct str news)
+{
+    struct gateway *g = arg;
+
+    identify_store_hear(g->revoked, news);
+}
+
+static bool tell_revoked(void *arg, struct str news)
+{
+    struct gateway *g = arg;
+
+    return bus_publish(g->bus, "revoked", news);
+}
+
+/* Is there more to wait for before clients are served? A store that cannot be reached is not
+ * waited for, nor one that does not answer in time: then tokens that were revoked before are not
+ * known until it is back, and a line says so. */
+static void on_wait(void *arg)
+{
+    struct gateway *g = arg;
+    uint64_t now_us = loop_now_us(g->loop);
+    bool is_loaded = identify_store_is_loaded(g->revoked);
+
+    if (!is_loaded && now_us < g->wait_until_us && !redis_is_away(bus_redis(g->bus))) {
+        CHECK(deadline_set(g->loop, &g->wait, now_us + WAIT_LOOK_US));
+        return;
+    }
+    if (!is_loaded)
+        log_line(LOG_WARN,
+                 "store: revoked tokens could not be read (%s): those of before are "
+                 "taken as good until they are",
+                 redis_why(bus_redis(g->bus)));
+    loop_stop(g->loop);
+}
+
+void store_wait(struct gateway *g)
+{
+    if (g->bus == NULL || !request_rules_config(g->rules)->identity.revocation)
+        return;
+    g->shared.is_loading = true;
+    g->wait = (struct deadline){.fn = on_wait, .arg = g};
+    g->wait_until_us = clock_mono_us() + WAIT_MOST_US;
+    if (deadline_set(g->loop, &g->wait, clock_mono_us()))
+        loop_run(g->loop);
+    deadline_clear(g->loop, &g->wait);
+    g->shared.is_loading = false;
 }
 
 /* ---- health ---- */
@@ -214,7 +265,7 @@ static void on_policy(void *arg, enum redis_outcome outcome, const struct redis_
              "maxmemory-policy noeviction (store.eviction_check)",
              STR_ARG(policy->text));
     if (check == EVICTION_REFUSE) {
-        g->is_refused = true;
+        g->is_refused = g->is_over = true;
         loop_stop(g->loop);
     }
 }
@@ -265,8 +316,10 @@ bool store_begin(struct gateway *g, const struct config *config, struct fail *wh
     if (g->bus == NULL)
         return fail_set(why, "out of memory");
     bus_subscribe(g->bus, "purge", on_purge, on_gap, g);
-    bus_subscribe(g->bus, "tier", on_tier, on_tier_gap, g);
+    bus_subscribe(g->bus, "tier", on_tier, NULL, g);
     limit_share_tell(g->shared.share, tell_tier, g);
+    bus_subscribe(g->bus, "revoked", on_revoked, NULL, g);
+    identify_store_tell(g->revoked, tell_revoked, g);
     bus_follow(g->bus, &follower);
     g->shared.purged = on_purged;
     g->shared.purged_arg = g;

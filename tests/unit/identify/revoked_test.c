@@ -36,6 +36,9 @@ static void kept_until_its_end(void **state)
     assert_int_equal(revoked_add(set, numbered('t', 3), NOW_S, NOW_S), REVOKED_ENDED);
     assert_int_equal(revoked_count(set), 1);
     assert_int_equal(revoked_total(set), 1);
+    assert_int_equal(revoked_add(set, name, NOW_S + 20, NOW_S + 9), REVOKED_LONGER);
+    assert_true(revoked_has(set, name, NOW_S + 19));
+    assert_int_equal(revoked_total(set), 1);
     revoked_free(&set);
     assert_null(set);
 }
