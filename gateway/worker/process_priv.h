@@ -29,10 +29,11 @@ struct gateway {
     struct identify_store *revoked; /* NULL: store.url is memory: */
     struct fleet *fleet;
     struct upstream_keeper *keeper;
-    struct bus *bus;                   /* NULL: store.url is memory: */
-    struct cell *store_health;         /* with a bus */
-    bool is_store_checked, is_refused; /* its eviction policy: known, and not acceptable */
-    struct deadline wait;              /* for revoked tokens, at the start */
+    struct bus *bus;           /* NULL: store.url is memory: */
+    struct cell *store_health; /* with a bus */
+    /* its eviction policy: known, not acceptable; has_store_told: asked, and answered somehow */
+    bool is_store_checked, is_refused, has_store_told;
+    struct deadline wait; /* for revoked tokens, at the start */
     uint64_t wait_until_us;
     struct deadline sweep, drain;
     uint64_t stop_accepting_us, give_up_us; /* of the drain */
@@ -66,8 +67,8 @@ void notify_stopping(void);
 
 /* store.c: begins the bus where there is a store; before the fleet. */
 bool store_begin(struct gateway *g, const struct config *config, struct fail *why);
-/* Runs the loop until the revoked tokens of the store are known, or cannot be; a few seconds at
- * most. Before the fleet starts. */
+/* Runs the loop until what must be known of the store is (revoked tokens; a policy that is to be
+ * refused), or cannot be; five seconds at most. Before the fleet starts. */
 void store_wait(struct gateway *g);
 /* A purge as it came over the bus; text and host are borrowed from it. False: it is none. */
 bool store_read_purge(struct str payload, struct purge *purge);

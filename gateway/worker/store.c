@@ -192,40 +192,6 @@ static bool tell_revoked(void *arg, struct str news)
     return bus_publish(g->bus, "revoked", news);
 }
 
-/* Is there more to wait for before clients are served? A store that cannot be reached is not
- * waited for, nor one that does not answer in time: then tokens that were revoked before are not
- * known until it is back, and a line says so. */
-static void on_wait(void *arg)
-{
-    struct gateway *g = arg;
-    uint64_t now_us = loop_now_us(g->loop);
-    bool is_loaded = identify_store_is_loaded(g->revoked);
-
-    if (!is_loaded && now_us < g->wait_until_us && !redis_is_away(bus_redis(g->bus))) {
-        CHECK(deadline_set(g->loop, &g->wait, now_us + WAIT_LOOK_US));
-        return;
-    }
-    if (!is_loaded)
-        log_line(LOG_WARN,
-                 "store: revoked tokens could not be read (%s): those of before are "
-                 "taken as good until they are",
-                 redis_why(bus_redis(g->bus)));
-    loop_stop(g->loop);
-}
-
-void store_wait(struct gateway *g)
-{
-    if (g->bus == NULL || !request_rules_config(g->rules)->identity.revocation)
-        return;
-    g->shared.is_loading = true;
-    g->wait = (struct deadline){.fn = on_wait, .arg = g};
-    g->wait_until_us = clock_mono_us() + WAIT_MOST_US;
-    if (deadline_set(g->loop, &g->wait, clock_mono_us()))
-        loop_run(g->loop);
-    deadline_clear(g->loop, &g->wait);
-    g->shared.is_loading = false;
-}
-
 /* ---- health ---- */
 
 const char *store_why(void *arg)
@@ -258,6 +224,7 @@ static void on_policy(void *arg, enum redis_outcome outcome, const struct redis_
             memory = redis_item(reply, i + 1);
     }
     g->is_store_checked = outcome == REDIS_OK;
+    g->has_store_told = true;
     if (!could_evict(policy, memory))
         return;
     log_line(check == EVICTION_REFUSE ? LOG_ERROR : LOG_WARN,
@@ -297,6 +264,50 @@ static void on_changed(void *arg, bool is_up, struct str why)
         log_line(LOG_WARN, "store: is away: %.*s; limits and cache go on without it", STR_ARG(why));
     if (is_up)
         ask_policy(g);
+}
+
+/* ---- the start ---- */
+
+static bool knows_enough(const struct gateway *g)
+{
+    const struct config *config = request_rules_config(g->rules);
+
+    return (!config->identity.revocation || identify_store_is_loaded(g->revoked)) &&
+           (config->store.eviction_check != EVICTION_REFUSE || g->has_store_told);
+}
+
+/* A store that cannot be reached is not waited for, nor one that does not answer in time: then
+ * tokens that were revoked before are not known until it is back, and a line says so. */
+static void on_wait(void *arg)
+{
+    struct gateway *g = arg;
+    uint64_t now_us = loop_now_us(g->loop);
+    bool is_over =
+        knows_enough(g) || now_us >= g->wait_until_us || redis_is_away(bus_redis(g->bus));
+
+    if (!is_over) {
+        CHECK(deadline_set(g->loop, &g->wait, now_us + WAIT_LOOK_US));
+        return;
+    }
+    if (!knows_enough(g))
+        log_line(LOG_WARN,
+                 "store: revoked tokens could not be read (%s): those of before are "
+                 "taken as good until they are",
+                 redis_why(bus_redis(g->bus)));
+    loop_stop(g->loop);
+}
+
+void store_wait(struct gateway *g)
+{
+    if (g->bus == NULL || knows_enough(g))
+        return;
+    g->shared.is_loading = true;
+    g->wait = (struct deadline){.fn = on_wait, .arg = g};
+    g->wait_until_us = clock_mono_us() + WAIT_MOST_US;
+    if (deadline_set(g->loop, &g->wait, clock_mono_us()))
+        loop_run(g->loop);
+    deadline_clear(g->loop, &g->wait);
+    g->shared.is_loading = false;
 }
 
 bool store_begin(struct gateway *g, const struct config *config, struct fail *why)
