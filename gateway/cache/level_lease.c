@@ -54,8 +54,8 @@ struct redis_call *lease_ask(struct cache_level *level, const struct level_name 
     return redis_send(level->redis, &command);
 }
 
-static void send(struct cache_level *level, int which, const struct level_name *name,
-                 const char *token, int life_ms)
+static void send_script(struct cache_level *level, int which, const struct level_name *name,
+                        const char *token, int life_ms)
 {
     char life[24];
 
@@ -76,7 +76,7 @@ void lease_drop(struct cache_level *level, const struct level_name *base, const 
     struct level_name name = {""};
 
     level_name_lease(base, &name);
-    send(level, SCRIPT_END, &name, token, 0);
+    send_script(level, SCRIPT_END, &name, token, 0);
 }
 
 static void on_renewal(void *arg)
@@ -84,7 +84,7 @@ static void on_renewal(void *arg)
     struct level_lease *lease = arg;
     struct cache_level *level = lease->level;
 
-    send(level, SCRIPT_RENEW, &lease->name, lease->token, LEVEL_LEASE_MS);
+    send_script(level, SCRIPT_RENEW, &lease->name, lease->token, LEVEL_LEASE_MS);
     (void)!deadline_set(level->loop, &lease->renewal,
                         loop_now_us(level->loop) + (uint64_t)LEVEL_RENEW_MS * 1000);
 }
@@ -130,7 +130,7 @@ void level_lease_end(struct level_lease **lease, bool set_aside)
     if (old == NULL)
         return;
     if (old->level != NULL) {
-        send(old->level, SCRIPT_END, &old->name, old->token, set_aside ? LEVEL_ASIDE_MS : 0);
+        send_script(old->level, SCRIPT_END, &old->name, old->token, set_aside ? LEVEL_ASIDE_MS : 0);
         leave(old);
     }
     free(old);

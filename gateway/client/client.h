@@ -38,6 +38,8 @@ struct client_target {
     enum client_protocol protocol; /* HTTP2: where libcurl can (8 or newer), else HTTP/1.1 */
     uint32_t keepalive;            /* idle connections kept to a plain target; 0: none */
     struct str tls_cert, tls_key;  /* PEM files of our own certificate; empty: none */
+    struct str address; /* https: where to connect in place of looking host up; empty: look it up.
+                           IPv6 in brackets */
 };
 enum client_body { CLIENT_BODY_NONE, CLIENT_BODY_SIZED, CLIENT_BODY_CHUNKED };
 struct client_request {

@@ -220,7 +220,7 @@ static void fail_by(struct h1_exchange *exchange, int number)
 }
 
 /* A socket of its own for the exchange. Its number or, below 0, why not. */
-static int open_socket(const struct h1_address *address)
+static int open_socket(const struct socket_address *address)
 {
     int one = 1, fd;
 

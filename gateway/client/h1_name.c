@@ -1,110 +1,30 @@
 /* h1_name.c - the addresses of a host: numeric, a socket's path, or looked up.
  *
- * getaddrinfo() blocks for as long as name servers like, so each look-up has a thread of its
- * own that nobody ever waits for: whoever asked may be gone when it ends. The pool for work off
- * the loop is not used, because a loop waits for that when it ends, and because a few slow names
- * would fill it. What thread and client share is one small object with a lock.
+ * The loop room looks names up; whoever asked may be gone when it ends. Addresses stay good for
+ * half a minute, since getaddrinfo() tells no lifetime. Past that they are looked up again
+ * and used meanwhile; a name server that fails then does not take away what is known.
  *
- * Addresses stay good for half a minute. Past that they are looked up again and used meanwhile;
- * a name server that fails then does not take away what is known.
- *
- * Threads: the loop's own, and one for each look-up. */
+ * Thread: the loop's own. */
 #include "client/h1_priv.h"
 
-#include <arpa/inet.h>
-#include <netdb.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #define FRESH_US     UINT64_C(30000000)
 #define ASK_AGAIN_US UINT64_C(2000000) /* after a failure, when older addresses are there */
 
-struct h1_query {
-    pthread_mutex_t lock;
-    struct h1_host *host; /* NULL: nobody waits for it any more */
-    struct loop *loop;
-    struct post post;
-    bool is_posted;
-    char name[CLIENT_HOST_MOST + 1];
-    uint16_t port;
-    struct h1_address addresses[H1_MOST_ADDRESSES];
-    uint32_t count;
-};
-
-/* ---- the look-up --------------------------------------------------------- */
-
-static void query_free(struct h1_query *query)
+static void on_known(void *arg, const struct resolved *resolved)
 {
-    pthread_mutex_destroy(&query->lock);
-    free(query);
-}
-
-static void ask(struct h1_query *query)
-{
-    struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-    struct addrinfo *list = NULL;
-
-    if (getaddrinfo(query->name, NULL, &hints, &list) != 0)
-        return;
-    for (struct addrinfo *at = list; at != NULL && query->count < H1_MOST_ADDRESSES;
-         at = at->ai_next) {
-        struct h1_address *address = &query->addresses[query->count];
-
-        if (at->ai_addrlen > sizeof(address->as) ||
-            (at->ai_family != AF_INET && at->ai_family != AF_INET6))
-            continue;
-        memcpy(&address->as, at->ai_addr, at->ai_addrlen);
-        address->len = at->ai_addrlen;
-        if (at->ai_family == AF_INET)
-            address->as.ip4.sin_port = htons(query->port);
-        else
-            address->as.ip6.sin6_port = htons(query->port);
-        query->count++;
-    }
-    freeaddrinfo(list);
-}
-
-static void *look_up(void *arg)
-{
-    struct h1_query *query = arg;
-    bool is_wanted;
-
-    ask(query);
-    pthread_mutex_lock(&query->lock);
-    is_wanted = query->host != NULL;
-    if (is_wanted) {
-        query->is_posted = true;
-        loop_post(query->loop, &query->post);
-    }
-    pthread_mutex_unlock(&query->lock);
-    if (!is_wanted)
-        query_free(query);
-    return NULL;
-}
-
-static void on_known(void *arg)
-{
-    struct h1_query *query = arg;
-    struct h1_host *host;
+    struct h1_host *host = arg;
+    uint64_t now_us = loop_now_us(host->client->loop);
     struct h1_exchange *waiting;
-    uint64_t now_us;
 
-    pthread_mutex_lock(&query->lock); /* the thread may not have left it yet */
-    host = query->host;
-    pthread_mutex_unlock(&query->lock);
-    if (host == NULL) {
-        query_free(query);
-        return;
-    }
-    now_us = loop_now_us(query->loop);
     host->query = NULL;
-    host->fresh_until_us = now_us + (query->count > 0 ? FRESH_US : ASK_AGAIN_US);
-    if (query->count > 0) {
-        memcpy(host->addresses, query->addresses, sizeof(host->addresses));
-        host->address_count = query->count;
+    host->fresh_until_us = now_us + (resolved->count > 0 ? FRESH_US : ASK_AGAIN_US);
+    if (resolved->count > 0) {
+        host->address_count =
+            resolved->count < H1_MOST_ADDRESSES ? resolved->count : H1_MOST_ADDRESSES;
+        memcpy(host->addresses, resolved->at, host->address_count * sizeof(host->addresses[0]));
     }
-    query_free(query);
     host->exchanges++; /* so that it outlives what the callbacks do */
     while ((waiting = host->waiting) != NULL) {
         host->waiting = waiting->next_waiting;
@@ -115,58 +35,21 @@ static void on_known(void *arg)
     host->exchanges--;
 }
 
-static bool start_thread(struct h1_query *query)
-{
-    pthread_attr_t attributes;
-    pthread_t thread;
-    bool ok;
-
-    if (pthread_attr_init(&attributes) != 0)
-        return false;
-    ok = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0 &&
-         pthread_create(&thread, &attributes, look_up, query) == 0;
-    pthread_attr_destroy(&attributes);
-    return ok;
-}
-
 /* The key is the port, a blank, the name. */
-static bool fill_name(struct h1_query *query, struct str key)
-{
-    size_t blank = str_find(key, ' ');
-    struct str name = str_from(key, blank + 1);
-    uint64_t port;
-
-    if (!str_to_u64(str_at(key.ptr, blank), &port) || name.len > CLIENT_HOST_MOST)
-        return false;
-    query->port = (uint16_t)port;
-    memcpy(query->name, name.ptr, name.len);
-    return true;
-}
-
 bool h1_host_look_up(struct h1_host *host)
 {
-    struct h1_query *query;
-    uint64_t now_us = loop_now_us(host->client->loop);
+    size_t blank;
+    uint64_t port;
 
     if (!host->is_name || host->query != NULL ||
-        (host->address_count > 0 && now_us < host->fresh_until_us))
+        (host->address_count > 0 && loop_now_us(host->client->loop) < host->fresh_until_us))
         return true;
-    query = calloc(1, sizeof(*query));
-    if (query == NULL)
+    blank = str_find(host->key, ' ');
+    if (!str_to_u64(str_at(host->key.ptr, blank), &port))
         return false;
-    if (pthread_mutex_init(&query->lock, NULL) != 0) {
-        free(query);
-        return false;
-    }
-    query->host = host;
-    query->loop = host->client->loop;
-    query->post = (struct post){.fn = on_known, .arg = query};
-    if (!fill_name(query, host->key) || !start_thread(query)) {
-        query_free(query);
-        return false;
-    }
-    host->query = query;
-    return true;
+    host->query = loop_resolve(host->client->loop, str_from(host->key, blank + 1), (uint16_t)port,
+                               on_known, host);
+    return host->query != NULL;
 }
 
 /* ---- hosts --------------------------------------------------------------- */
@@ -175,7 +58,7 @@ enum { KEY_ROOM = CLIENT_HOST_MOST + 8 };
 
 static bool set_path(struct h1_host *host, struct str path)
 {
-    struct h1_address *address = &host->addresses[0];
+    struct socket_address *address = &host->addresses[0];
 
     if (path.len == 0 || path.len > CLIENT_UNIX_MOST)
         return false;
@@ -186,30 +69,11 @@ static bool set_path(struct h1_host *host, struct str path)
     return true;
 }
 
-/* Numeric addresses are known; everything else is a name. IPv6 stands in brackets. */
+/* Numeric addresses are known; everything else is a name. */
 static void set_address(struct h1_host *host, const struct client_target *target)
 {
-    struct h1_address *address = &host->addresses[0];
-    struct str text = target->host;
-    char copy[INET6_ADDRSTRLEN];
-
-    host->address_count = 1;
-    if (text.len >= 2 && text.ptr[0] == '[')
-        text = str_at(text.ptr + 1, text.len - 2);
-    snprintf(copy, sizeof(copy), "%.*s", STR_ARG(text));
-    if (text.len < sizeof(copy) && inet_pton(AF_INET, copy, &address->as.ip4.sin_addr) == 1) {
-        address->as.ip4.sin_family = AF_INET;
-        address->as.ip4.sin_port = htons(target->port);
-        address->len = sizeof(address->as.ip4);
-    } else if (text.len < sizeof(copy) &&
-               inet_pton(AF_INET6, copy, &address->as.ip6.sin6_addr) == 1) {
-        address->as.ip6.sin6_family = AF_INET6;
-        address->as.ip6.sin6_port = htons(target->port);
-        address->len = sizeof(address->as.ip6);
-    } else {
-        host->is_name = true;
-        host->address_count = 0;
-    }
+    host->is_name = !socket_address_parse(target->host, target->port, &host->addresses[0]);
+    host->address_count = host->is_name ? 0 : 1;
 }
 
 static struct h1_host *make(struct client *client, const struct client_target *target,
@@ -264,12 +128,6 @@ struct h1_host *h1_host_of(struct client *client, const struct client_target *ta
 
 void h1_host_free(struct h1_host *host)
 {
-    struct h1_query *query = host->query;
-
-    if (query != NULL) { /* whoever of thread and loop comes last frees it */
-        pthread_mutex_lock(&query->lock);
-        query->host = NULL;
-        pthread_mutex_unlock(&query->lock);
-    }
+    loop_resolve_cancel(&host->query);
     free(host);
 }

@@ -4,21 +4,17 @@
  * h1_read.c     bytes of the answer to the handler, and what the connection's end means
  * h1_write.c    the request's text; its bytes to the socket
  * h1_connect.c  a connection: kept, taken, opened, closed
- * h1_name.c     addresses of a host: numeric, a socket's path, or looked up in a thread
+ * h1_name.c     addresses of a host: numeric, a socket's path, or looked up
  * h1_parse.c    the parser, pure
  *
  * A connection belongs to the worker and is known to the loop once, for its whole life: taken
  * and given back it costs no system call, and whatever comes on it while it lies idle is heard.
  *
- * Thread: the loop's own, but for the look-up's (h1_name.c). */
+ * Thread: the loop's own. */
 #ifndef GATEWAY_CLIENT_H1_PRIV_H
 #define GATEWAY_CLIENT_H1_PRIV_H
 #include "client/client_priv.h"
 #include "client/h1_parse.h"
-
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 enum {
     H1_PIECE_READ_BYTES = 65536, /* of a body, at once */
@@ -30,17 +26,6 @@ enum {
     H1_MOST_SPARES = 256
 };
 
-struct h1_address {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in ip4;
-        struct sockaddr_in6 ip6;
-        struct sockaddr_un path;
-    } as;
-    socklen_t len;
-};
-
-struct h1_query; /* a name being looked up */
 struct h1_host {
     struct client *client;
     struct h1_host *next;
@@ -48,11 +33,11 @@ struct h1_host {
     struct h1_connection *newest, *oldest; /* idle */
     uint32_t idle, connections, exchanges; /* exchanges that point here */
     uint64_t used_us;
-    struct h1_address addresses[H1_MOST_ADDRESSES];
+    struct socket_address addresses[H1_MOST_ADDRESSES];
     uint32_t address_count;
-    bool is_name;            /* else the addresses are right for ever */
-    uint64_t fresh_until_us; /* past it they are looked up again, and used meanwhile */
-    struct h1_query *query;
+    bool is_name;                /* else the addresses are right for ever */
+    uint64_t fresh_until_us;     /* past it they are looked up again, and used meanwhile */
+    struct resolution *query;    /* it is being looked up */
     struct h1_exchange *waiting; /* for the addresses */
 };
 

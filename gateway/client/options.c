@@ -16,7 +16,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RECEIVE_BYTES = 32768, DNS_CACHE_S = 30, CA_CACHE_S = 300, MOST_FIXED_FIELDS = 3 };
+enum {
+    RECEIVE_BYTES = 32768,
+    DNS_CACHE_S = 30,
+    CA_CACHE_S = 300,
+    MOST_FIXED_FIELDS = 3,
+    CONNECT_TO_NODES = 1
+};
 
 /* A setting that fails is out of memory or a libcurl too old to be built with. */
 #define SET(easy, option, value)                                                                   \
@@ -84,7 +90,8 @@ static size_t block_bytes(const struct client_request *request)
     const struct http_fields *fields = request->fields;
     size_t bytes = request->method.len + request->path.len + request->host.len + 64;
 
-    bytes += (fields->count + MOST_FIXED_FIELDS) * sizeof(struct curl_slist);
+    bytes += (fields->count + MOST_FIXED_FIELDS + CONNECT_TO_NODES) * sizeof(struct curl_slist);
+    bytes += request->target->address.len + 16;
     for (uint32_t i = 0; i < fields->count; i++)
         bytes += fields->at[i].name.len + fields->at[i].value.len + 3;
     return bytes;
@@ -107,7 +114,8 @@ static bool block_begin(struct curl_exchange *exchange, const struct client_requ
     block->first = NULL;
     block->node = (struct curl_slist *)(void *)exchange->block;
     block->text =
-        exchange->block + (request->fields->count + MOST_FIXED_FIELDS) * sizeof(struct curl_slist);
+        exchange->block +
+        (request->fields->count + MOST_FIXED_FIELDS + CONNECT_TO_NODES) * sizeof(struct curl_slist);
     return true;
 }
 
@@ -130,6 +138,28 @@ static struct curl_slist *write_fields(struct block *block, const struct client_
         add_silence(block, STR("Accept"));
     add_silence(block, STR("Expect"));
     return block->first;
+}
+
+/* "::ADDRESS:PORT": whatever the URL says, connect there. A kept connection serves only requests
+ * that would have gone to the same address (libcurl compares them). NULL: look the name up. */
+static struct curl_slist *write_connect_to(struct block *block, const struct client_target *target)
+{
+    struct curl_slist *node = block->node;
+    char *to = block->text;
+
+    if (target->address.len == 0)
+        return NULL;
+    block->node++;
+    node->data = to;
+    node->next = NULL;
+    memcpy(to, "::", 2);
+    memcpy(to + 2, target->address.ptr, target->address.len);
+    to += 2 + target->address.len;
+    *to++ = ':';
+    to += u64_write(to, target->port);
+    *to++ = '\0';
+    block->text = to;
+    return node;
 }
 
 /* ---- options ----------------------------------------------------------- */
@@ -270,6 +300,7 @@ bool options_apply(struct curl_exchange *exchange, const struct client_request *
     }
     if (!block_begin(exchange, request, &block) || !set_connection(exchange, request))
         return false;
+    SET(easy, CURLOPT_CONNECT_TO, write_connect_to(&block, request->target));
     SET(easy, CURLOPT_HTTPHEADER, write_fields(&block, request));
     SET(easy, CURLOPT_REQUEST_TARGET, add_text(&block, request->path));
     SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);

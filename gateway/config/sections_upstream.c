@@ -154,7 +154,8 @@ static const struct field upstream_fields[] = {
     FIELD("slow_start", kind_duration, U, slow_start_ms, "0s", 0, HOURS(1),
           "a target that returns gets its share little by little over this; 0: at once"),
     FIELD("dns_ttl", kind_duration, U, dns_ttl_ms, "30s", 100, HOURS(24),
-          "a name is looked up again after this; each address is a target of its own"),
+          "a name is looked up again after this (the system tells no lifetime); each address, of "
+          "either family, is a target of its own"),
     FIELD("hedge", kind_bool, U, hedge, "false", 0, 0,
           "a GET that waits longer than 95 of 100 is sent to a second target too"),
     FIELD("adaptive", kind_bool, U, adaptive, "false", 0, 0,

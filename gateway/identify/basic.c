@@ -164,8 +164,8 @@ static enum identify_result refuse(const char *reason, struct identify_answer *a
     return IDENTIFY_INVALID;
 }
 
-static enum identify_result accept(const struct verified *known, struct arena *arena,
-                                   struct identify_answer *answer)
+static enum identify_result accept_known(const struct verified *known, struct arena *arena,
+                                         struct identify_answer *answer)
 {
     struct str name = arena_copy(arena, str_at(known->name, known->name_len));
 
@@ -200,7 +200,7 @@ static enum identify_result ask_pair(const struct identify *identify, struct str
     const struct verified *known = verified_find(memory->verified, tag, identify->serial);
     enum identify_result result = IDENTIFY_WAITS;
     if (known != NULL && question->wall_s < known->until_s) {
-        result = accept(known, arena, answer);
+        result = accept_known(known, arena, answer);
     } else if (!question->may_wait) {
         result = refuse("basic_wrong", answer);
     } else if ((answer->job = job_of(memory, tag, identify->serial)) == NULL) {

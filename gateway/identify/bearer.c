@@ -126,9 +126,10 @@ static enum identify_result refuse(const char *reason, struct identify_answer *a
     return IDENTIFY_INVALID;
 }
 
-static enum identify_result accept(const struct identify *identify, const struct verified *token,
-                                   const struct identify_question *question, struct arena *arena,
-                                   struct identify_answer *answer)
+static enum identify_result accept_known(const struct identify *identify,
+                                         const struct verified *token,
+                                         const struct identify_question *question,
+                                         struct arena *arena, struct identify_answer *answer)
 {
     const char *reason = jwt_judge_time(token->from_s, token->until_s, question->wall_s);
     struct str name;
@@ -169,7 +170,7 @@ static enum identify_result ask_token(const struct identify *identify, struct st
         tag = verified_tag(table, text);
         const struct verified *known = verified_find(table, tag, epoch);
         if (known != NULL)
-            return accept(identify, known, question, arena, answer);
+            return accept_known(identify, known, question, arena, answer);
     }
     const char *reason = judge(identify, text, arena, &fresh, &is_unknown);
     if (is_unknown && may_wait(identify, question))
@@ -182,7 +183,7 @@ static enum identify_result ask_token(const struct identify *identify, struct st
         fresh.epoch = epoch;
         *place = fresh;
     }
-    enum identify_result result = accept(identify, &fresh, question, arena, answer);
+    enum identify_result result = accept_known(identify, &fresh, question, arena, answer);
     if (result == IDENTIFY_OK && identify->shared != NULL)
         shared_see_user(identify->shared, fresh.caller, fresh.tier->name);
     return result;

@@ -115,7 +115,7 @@ static void on_added(void *arg, enum redis_outcome outcome, const struct redis_r
         flush_go(share);
 }
 
-static void send(struct limit_share *share)
+static void send_batch(struct limit_share *share)
 {
     char number[U64_DIGITS], most[U64_DIGITS], all[U64_DIGITS];
     struct str words[9 + 3 * SHARE_ROWS] = {STR("4"),
@@ -147,7 +147,7 @@ void flush_go(struct limit_share *share)
     if (share->rows == 0)
         fill(share);
     if (share->rows > 0)
-        send(share);
+        send_batch(share);
 }
 
 bool limit_share_is_flushed(struct limit_share *share)

@@ -242,6 +242,7 @@ void loop_free(struct loop **loop)
     if (dying == NULL)
         return;
     *loop = NULL;
+    resolve_end(dying);
     run_turn_ends(dying); /* what was to be freed at the end of the last turn */
     uv_walk(&dying->uv, close_handle, NULL);
     while (uv_run(&dying->uv, UV_RUN_DEFAULT) != 0)

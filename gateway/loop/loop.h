@@ -1,5 +1,5 @@
 /* loop.h - a thread's event loop: fds, deadlines, a place at the end of each
- * turn, messages from other threads, work off the loop.
+ * turn, messages from other threads, work off the loop, names looked up.
  *
  * libuv underneath, known to this folder only. A turn goes: wait, ready fds and
  * posted messages in any order, then (libuv's check phase) the deadlines that
@@ -11,10 +11,15 @@
 #define GATEWAY_LOOP_H
 #include "base/base.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
 struct loop;
 struct loop *loop_new(struct fail *why) MUST_USE;
 /* After loop_run() returned, or instead of it. Runs what waits for the end of the turn, waits
- * for loop_work() on its way and calls its `done`; posts, deadlines, watches are forgotten. */
+ * for loop_work() on its way and calls its `done`; posts, deadlines, watches, look-ups are
+ * forgotten. */
 void loop_free(struct loop **loop);
 void loop_run(struct loop *loop);  /* until loop_stop() */
 void loop_stop(struct loop *loop); /* any thread; ends after the present turn */
@@ -105,6 +110,41 @@ bool loop_work(struct loop *loop, void (*work)(void *arg), void (*done)(void *ar
                void *arg) MUST_USE;
 /* Calls of loop_work() of all loops that wait or run: the pool is the process's. Any thread. */
 uint64_t loop_work_pending(void);
+
+/* ---- names ---- */
+struct socket_address { /* as connect() takes it */
+    union {
+        struct sockaddr any;
+        struct sockaddr_in ip4;
+        struct sockaddr_in6 ip6;
+        struct sockaddr_un path;
+    } as;
+    socklen_t len;
+};
+enum { RESOLVE_MOST = 32 /* addresses of one name */, RESOLVE_NAME_MOST = 255 };
+struct resolved {
+    struct socket_address at[RESOLVE_MOST]; /* in the order to try them: both families in turn */
+    uint32_t count;                         /* 0: it failed */
+    const char *why;                        /* then: static, for people */
+};
+typedef void resolved_fn(void *arg, const struct resolved *resolved);
+struct resolution;
+/* What addresses `host` (copied; a name, or an address, of IPv6 with or without brackets) has, each
+ * with `port`. Calls `done` once, from the loop, never before this returns; `resolved` lives during
+ * the call. A few names at a time are looked up in threads of their own, the others wait: it may
+ * take as long as name servers like, so the caller has a deadline. The answer says nothing of how
+ * long it is good for: getaddrinfo() knows no lifetimes. NULL: out of memory, too many wait, or the
+ * name is too long; and no callback comes. */
+struct resolution *loop_resolve(struct loop *loop, struct str host, uint16_t port,
+                                resolved_fn *done, void *arg) MUST_USE;
+/* No callback comes; clears the pointer. NULL is fine. */
+void loop_resolve_cancel(struct resolution **resolution);
+/* An address that needs no look-up: any thread, pure. False: it is a name. */
+bool socket_address_parse(struct str host, uint16_t port, struct socket_address *address);
+/* For tests: in place of getaddrinfo(), on the thread of a look-up; fills in count and why. Before
+ * the first loop_resolve(). */
+typedef void resolve_ask_fn(const char *host, uint16_t port, struct resolved *to);
+void loop_resolve_by(struct loop *loop, resolve_ask_fn *ask);
 
 /* ---- signals (main thread's loop only) ---- */
 typedef void signal_fn(void *arg, int signal);

@@ -47,6 +47,8 @@ struct loop {
     struct turn_end *ends, **ends_tail;
 
     struct signal_watch *signals;
+    struct resolver *resolver; /* NULL until the first name is looked up */
+    resolve_ask_fn *ask;       /* NULL: getaddrinfo() */
 
     _Atomic(struct post *) posts; /* newest first */
     atomic_bool is_stop_asked;
@@ -65,6 +67,9 @@ void deadline_expire(struct loop *loop);            /* runs those that have pass
 
 /* post.c */
 void post_run(struct loop *loop);
+
+/* resolve.c: before anything of the loop is closed */
+void resolve_end(struct loop *loop);
 
 /* signal.c */
 void signal_free_all(struct loop *loop); /* after uv_loop_close() */

@@ -55,7 +55,7 @@ void link_silence(struct redis_link *link)
     if (link->redis == NULL)
         return;
     watch_stop(&link->watch);
-    resolve_cancel(&link->resolution);
+    loop_resolve_cancel(&link->resolution);
     deadline_clear(link->redis->loop, &link->timer);
     if (link->fd >= 0)
         (void)close(link->fd);
@@ -206,13 +206,39 @@ bool link_write(struct redis_link *link, struct redis_call *call, struct str byt
 
 /* ---- connecting ---- */
 
+static bool set_path(struct redis_link *link)
+{
+    struct socket_address *address = &link->addresses[0];
+    size_t len = strlen(link->place.host);
+
+    if (len >= sizeof(address->as.path.sun_path))
+        return false;
+    *address = (struct socket_address){.len = sizeof(address->as.path)};
+    address->as.path.sun_family = AF_UNIX;
+    memcpy(address->as.path.sun_path, link->place.host, len);
+    link->address_count = 1;
+    return true;
+}
+
+/* A path needs no look-up; what comes of it is told by the loop too. */
 static void try_now(struct redis_link *link)
 {
+    uint64_t until_us = now_of(link) + (uint64_t)link->redis->options.connect_ms * 1000;
+
     link->state = LINK_RESOLVING;
-    link->resolution = resolve(link->redis->loop, &link->place, on_resolved, link);
-    link_arm(link, now_of(link) + (uint64_t)link->redis->options.connect_ms * 1000);
-    if (link->resolution == NULL)
-        link_doom(link, "out of memory");
+    link->address = link->address_count = 0;
+    if (link->place.port != 0) {
+        link_arm(link, until_us);
+        link->resolution = loop_resolve(link->redis->loop, str_of(link->place.host),
+                                        link->place.port, on_resolved, link);
+        if (link->resolution == NULL)
+            link_doom(link, "out of memory");
+    } else if (set_path(link)) {
+        link_arm(link, until_us);
+        try_address(link);
+    } else {
+        link_doom(link, "the path of its socket is too long");
+    }
 }
 
 static void on_resolved(void *arg, const struct resolved *resolved)
@@ -220,24 +246,23 @@ static void on_resolved(void *arg, const struct resolved *resolved)
     struct redis_link *link = arg;
 
     link->resolution = NULL;
-    link->addresses = *resolved;
-    link->address = 0;
+    link->address_count = resolved->count < LINK_ADDRESSES ? resolved->count : LINK_ADDRESSES;
+    memcpy(link->addresses, resolved->at, link->address_count * sizeof(link->addresses[0]));
     if (resolved->count == 0) {
         link_doom(link, "its name has no address");
-        link_say_why(link, "%s", resolved->why);
+        link_say_why(link, "%.60s: %.60s", link->place.host, resolved->why);
         return;
     }
     try_address(link);
 }
 
-static bool begin_connect(struct redis_link *link, const struct sockaddr_storage *address,
-                          socklen_t len)
+static bool begin_connect(struct redis_link *link, const struct socket_address *address)
 {
-    link->fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    link->fd = socket(address->as.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (link->fd < 0)
         return false;
     /* a unix socket whose queue is full says EAGAIN: that is as good as refused */
-    if (connect(link->fd, (const struct sockaddr *)address, len) != 0 && errno != EINPROGRESS)
+    if (connect(link->fd, &address->as.any, address->len) != 0 && errno != EINPROGRESS)
         return false;
     link->watch = watch_start(link->redis->loop, link->fd, WATCH_WRITE, on_ready, link);
     return link->watch != NULL;
@@ -246,10 +271,8 @@ static bool begin_connect(struct redis_link *link, const struct sockaddr_storage
 static void try_address(struct redis_link *link)
 {
     link->state = LINK_CONNECTING;
-    while (link->address < link->addresses.count) {
-        uint32_t at = link->address++;
-
-        if (begin_connect(link, &link->addresses.at[at], link->addresses.len[at]))
+    while (link->address < link->address_count) {
+        if (begin_connect(link, &link->addresses[link->address++]))
             return;
         link_say_why(link, "connect: %s", strerror(errno));
         if (link->fd >= 0)

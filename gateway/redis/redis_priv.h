@@ -8,16 +8,12 @@
  *   answer.c    what an error reply means, and what is sent again
  *   sentinel.c  who is the master      cluster.c  which node has a slot
  *   reader.c    bytes to replies (the only file that includes hiredis)
- *   encode.c    words to bytes         resolve.c  names to addresses, off the loop
+ *   encode.c    words to bytes
  *
  * One thread: the loop's. */
 #ifndef GATEWAY_REDIS_PRIV_H
 #define GATEWAY_REDIS_PRIV_H
 #include "redis/redis.h"
-
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #define REDIS_SLOTS       16384
 #define REDIS_MAX_LINKS   64
@@ -51,23 +47,9 @@ bool redirection_parse(struct str text, bool *is_ask, uint32_t *slot, struct red
 bool place_parse(struct str text, uint16_t default_port, struct redis_place *place);
 bool place_eq(const struct redis_place *a, const struct redis_place *b);
 
-/* ---- resolve.c ---- */
-#define RESOLVED_MAX 8
-struct resolution; /* on its way */
-struct resolved {
-    struct sockaddr_storage at[RESOLVED_MAX];
-    socklen_t len[RESOLVED_MAX];
-    uint32_t count; /* 0: failed */
-    char why[128];
-};
-typedef void resolved_fn(void *arg, const struct resolved *resolved);
-/* Numbers and paths are answered from the loop too. NULL: no memory. */
-struct resolution *resolve(struct loop *loop, const struct redis_place *place, resolved_fn *fn,
-                           void *arg) MUST_USE;
-void resolve_cancel(struct resolution **resolution);
-
 /* ---- link.c ---- */
 enum link_role { LINK_DATA, LINK_SENTINEL };
+enum { LINK_ADDRESSES = 8 };
 enum link_state { LINK_DOWN, LINK_RESOLVING, LINK_CONNECTING, LINK_GREETING, LINK_UP };
 struct redis_link {
     struct redis *redis;
@@ -79,8 +61,8 @@ struct redis_link {
     int fd;
     struct watch *watch;
     struct resolution *resolution;
-    struct resolved addresses;
-    uint32_t address; /* the one that is tried */
+    struct socket_address addresses[LINK_ADDRESSES];
+    uint32_t address_count, address; /* address: the one that is tried next */
     struct reader *reader;
     struct buf out;  /* goes out at the end of the turn */
     struct buf held; /* commands that wait for the greeting's end */

@@ -30,12 +30,19 @@ static uint32_t weight_now(const struct target *target, const struct upstream_co
     return (uint32_t)(weight * unit);
 }
 
+/* Back from an ejection it gets one request, and no other before an answer has come. */
+static bool is_being_tried(const struct target *target)
+{
+    return atomic_load_explicit(&target->is_on_trial, memory_order_relaxed) &&
+           atomic_load_explicit(&target->in_flight, memory_order_relaxed) > 0;
+}
+
 static uint32_t standing_of(const struct target *target, bool is_backup, bool is_tried,
                             uint64_t now_us)
 {
     if (!target_is_usable(target))
         return STANDING_OUT;
-    if (target_is_ejected(target, now_us))
+    if (target_is_ejected(target, now_us) || is_being_tried(target))
         return STANDING_EJECTED;
     return (is_tried ? STANDING_TRIED : STANDING_GOOD) + (is_backup ? 1u : 0u);
 }
@@ -111,4 +118,28 @@ enum choice choose_target(struct slot *slot, const struct choose_question *q, ui
             return CHOICE_TARGET;
         slot->entries[*place].in_flight = UINT32_MAX; /* another was quicker */
     }
+}
+
+/* ---- the other family of a name ----------------------------------------- */
+
+static bool is_ip6(const struct target *target)
+{
+    return target->address.len > 0 && target->address.ptr[0] == '[';
+}
+
+bool choose_across(struct slot *slot, const struct choose_question *q, const struct target *from,
+                   uint32_t *place)
+{
+    for (uint32_t i = 0; i < slot->members.count && i < 64; i++) {
+        struct target *target = slot->members.targets[i];
+
+        if (target->named != from->named || is_ip6(target) == is_ip6(from) ||
+            (q->tried >> i & 1) != 0 ||
+            standing_of(target, false, false, q->now_us) != STANDING_GOOD)
+            continue;
+        *place = i;
+        if (take_place(target, q->upstream->max_requests))
+            return true;
+    }
+    return false;
 }

@@ -1,8 +1,10 @@
 /* eject.c - a target that fails again and again is left alone for a while.
  *
- * Ejection ends by itself after its time: the target gets requests again, and while none
- * has succeeded, one failure is enough to eject it anew. At most a share of the targets is ejected
- * at once and never the last one, because an outage of all is no better for trying none.
+ * Ejection ends by itself after its time: the target gets requests again, one at a time
+ * until it has answered one, and while none has succeeded, one failure is enough to eject it anew:
+ * a target that stays frozen costs one request its wait, not all that come meanwhile. At most a
+ * share of the targets is ejected at once and never the last one, because an outage of all
+ * is no better for trying none.
  *
  * Threads: any. The count is an atomic; the decision, which looks at all targets, is made
  * under the registry's lock and is rare. */
@@ -28,8 +30,15 @@ bool target_is_failing(const struct target *target, uint64_t now_us)
     return atomic_load_explicit(&target->failing_until_us, memory_order_relaxed) > now_us;
 }
 
+void eject_note_answer(struct target *target)
+{
+    if (atomic_load_explicit(&target->is_on_trial, memory_order_relaxed))
+        atomic_store_explicit(&target->is_on_trial, false, memory_order_relaxed);
+}
+
 void eject_note_success(struct target *target)
 {
+    eject_note_answer(target);
     if (atomic_load_explicit(&target->failing_until_us, memory_order_relaxed) != 0)
         atomic_store_explicit(&target->failing_until_us, 0, memory_order_relaxed);
     /* read first: writing would move the cache line between workers with every request */
@@ -70,6 +79,7 @@ void eject_note_failure(struct upstreams *upstreams, const struct upstream_confi
         atomic_store_explicit(&target->ejected_until_us, until_us, memory_order_relaxed);
         atomic_store_explicit(&target->consecutive, config->ejection.failures - 1,
                               memory_order_relaxed);
+        atomic_store_explicit(&target->is_on_trial, true, memory_order_relaxed);
         atomic_store_explicit(&target->peak_us, 0, memory_order_relaxed); /* it returns unknown */
         atomic_fetch_add_explicit(&members->group->ejected, 1, memory_order_relaxed);
         log_line(LOG_WARN,

@@ -10,11 +10,8 @@
 #include "upstream/upstream_priv.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum { FIRST_WITHIN_US = 500000 };
@@ -158,59 +155,35 @@ static void on_connected(void *arg, int fd, int ready)
     finish(arg, error == 0, error == 0 ? "connected" : "not connected");
 }
 
-static socklen_t unix_address(struct str path, struct sockaddr_storage *to)
+/* Numeric only, so it does not block. False: it is a name that was not looked up yet. */
+static bool address_of(const struct client_target *target, struct socket_address *to)
 {
-    struct sockaddr_un *at = (void *)to;
+    struct str host = target->address.len > 0 ? target->address : target->host;
+    struct str path = target->unix_path;
 
-    if (path.len >= sizeof(at->sun_path))
-        return 0;
-    at->sun_family = AF_UNIX;
-    memcpy(at->sun_path, path.ptr, path.len);
-    return sizeof(*at);
-}
-
-/* Numeric only, so it does not block. 0: it is none. */
-static socklen_t address_of(const struct client_target *target, struct sockaddr_storage *to)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
-    struct addrinfo *found = NULL;
-    struct str host = target->host;
-    char text[CLIENT_HOST_MOST + 1], port[8];
-    socklen_t len = 0;
-
-    memset(to, 0, sizeof(*to));
-    if (target->unix_path.len > 0)
-        return unix_address(target->unix_path, to);
-    if (str_ieq(host, STR("localhost")))
-        host = STR("127.0.0.1");
-    if (host.len > 2 && host.ptr[0] == '[')
-        host = str_at(host.ptr + 1, host.len - 2);
-    snprintf(text, sizeof(text), "%.*s", STR_ARG(host));
-    snprintf(port, sizeof(port), "%u", (unsigned)target->port);
-    if (getaddrinfo(text, port, &hints, &found) != 0)
-        return 0;
-    if (found->ai_addrlen <= sizeof(*to)) {
-        memcpy(to, found->ai_addr, found->ai_addrlen);
-        len = found->ai_addrlen;
-    }
-    freeaddrinfo(found);
-    return len;
+    if (path.len == 0)
+        return socket_address_parse(str_ieq(host, STR("localhost")) ? STR("127.0.0.1") : host,
+                                    target->port, to);
+    *to = (struct socket_address){.len = sizeof(to->as.path)};
+    if (path.len >= sizeof(to->as.path.sun_path))
+        return false;
+    to->as.path.sun_family = AF_UNIX;
+    memcpy(to->as.path.sun_path, path.ptr, path.len);
+    return true;
 }
 
 /* False: it could not even begin, which says nothing of the target. */
 static bool knock(struct check *check)
 {
     struct client_target target = target_for_client(check->upstream, check->origin, check->target);
-    struct sockaddr_storage address;
-    socklen_t len = address_of(&target, &address);
+    struct socket_address address;
 
-    if (len == 0)
+    if (!address_of(&target, &address))
         return false;
-    check->fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    check->fd = socket(address.as.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (check->fd < 0)
         return false;
-    if (connect(check->fd, (const struct sockaddr *)&address, len) != 0 && errno != EINPROGRESS) {
+    if (connect(check->fd, &address.as.any, address.len) != 0 && errno != EINPROGRESS) {
         finish(check, false, "not connected");
         return true;
     }

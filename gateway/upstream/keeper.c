@@ -22,7 +22,6 @@ struct upstream_keeper *upstream_keeper_new(struct loop *loop, struct upstreams 
     }
     keeper->loop = loop;
     keeper->upstreams = upstreams;
-    keeper->look_up = names_look_up;
     keeper->client = client_new(loop, &options, why);
     if (keeper->client == NULL)
         upstream_keeper_free(&keeper);
@@ -35,7 +34,7 @@ bool upstream_keeper_use(struct upstream_keeper *keeper, struct config *config)
     bool is_whole;
 
     health_end(keeper);
-    names_end(keeper, false);
+    names_end(keeper);
     keeper->config = config_hold(config);
     is_whole = names_begin(keeper) && health_begin(keeper);
     config_release(&old);
@@ -50,7 +49,7 @@ void upstream_keeper_free(struct upstream_keeper **keeper)
     if (dying == NULL)
         return;
     health_end(dying);
-    names_end(dying, true);
+    names_end(dying);
     client_free(&dying->client);
     config_release(&dying->config);
     free(dying);

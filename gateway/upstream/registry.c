@@ -209,6 +209,7 @@ void target_set_healthy(struct target *target, bool is_healthy, uint64_t now_us)
         atomic_store(&target->consecutive, 0);
         atomic_store(&target->peak_us, 0);
         atomic_store(&target->failing_until_us, 0);
+        atomic_store(&target->is_on_trial, false);
     }
     atomic_store(&target->is_unhealthy, !is_healthy);
 }
@@ -269,7 +270,7 @@ static bool is_same(const struct target *named, struct target *const *addresses,
 }
 
 static bool set_addresses(struct group *group, struct target *named, const struct str *addresses,
-                          uint32_t count)
+                          uint32_t count, bool *has_changed)
 {
     struct target **list = calloc(count, sizeof(struct target *));
     uint64_t since_us = named->address_count == 0 ? 0 : clock_mono_us(); /* the first are not new */
@@ -291,11 +292,13 @@ static bool set_addresses(struct group *group, struct target *named, const struc
     named->addresses = list;
     named->address_count = count;
     atomic_fetch_add(&group->generation, 1);
+    *has_changed = true;
     return true;
 }
 
 bool registry_set_addresses(struct upstreams *upstreams, const struct upstream_config *upstream,
-                            uint32_t origin, const struct str *addresses, uint32_t count)
+                            uint32_t origin, const struct str *addresses, uint32_t count,
+                            bool *has_changed)
 {
     struct group *group;
     struct target *named;
@@ -305,7 +308,7 @@ bool registry_set_addresses(struct upstreams *upstreams, const struct upstream_c
     group = need_group(upstreams, upstream->name);
     named = group == NULL ? NULL : need_target(group, upstream->targets[origin].url, 0);
     if (named != NULL)
-        is_set = set_addresses(group, named, addresses, count);
+        is_set = set_addresses(group, named, addresses, count, has_changed);
     pthread_mutex_unlock(&upstreams->lock);
     return is_set;
 }

@@ -72,15 +72,17 @@ static void tell_deadline(struct upstream_exchange *exchange, uint64_t now)
     field->value = str_at(at, (size_t)(end - at));
 }
 
-/* An address that was looked up takes the name's place, but for TLS, which needs the name. */
+/* An address that was looked up takes the name's place; TLS needs the name too. */
 struct client_target target_for_client(const struct upstream_config *upstream, uint32_t origin,
                                        const struct target *target)
 {
     const struct target_config *config = &upstream->targets[origin];
+    bool is_by_address = target->address.len > 0 && !config->is_https;
 
     return (struct client_target){
         .is_https = config->is_https,
-        .host = target->address.len > 0 ? target->address : config->host,
+        .host = is_by_address ? target->address : config->host,
+        .address = config->is_https ? target->address : STR_NONE,
         .port = config->port,
         .tls_ca = upstream->tls.ca,
         .tls_verify = upstream->tls.verify,
@@ -146,6 +148,7 @@ enum try_result try_begin(struct upstream_exchange *exchange)
     case CHOICE_NONE:
         return TRY_NO_TARGET;
     }
+    exchange->main->has_crossed = false;
     if (!attempt_start(exchange->main, slot, place))
         return TRY_NO_MEMORY;
     if (exchange->may_hedge)
@@ -181,57 +184,6 @@ void try_now(void *arg)
         exchange_end(exchange, UPSTREAM_NO_MEMORY, "memory");
         break;
     }
-}
-
-/* ---- what a try tells of its target ------------------------------------ */
-
-/* A target that fails at once must not look like a quick one. */
-#define FAILED_COUNTS_US UINT64_C(1000000)
-
-static void note_peak(const struct attempt *attempt, bool has_failed)
-{
-    struct target *target = attempt->target;
-    uint64_t now = now_us(attempt->exchange), took_us = now - attempt->started_us + 1;
-    uint64_t before = atomic_load_explicit(&target->peak_us, memory_order_relaxed);
-    uint64_t at_us = atomic_load_explicit(&target->peak_at_us, memory_order_relaxed);
-
-    if (has_failed && took_us < FAILED_COUNTS_US)
-        took_us = FAILED_COUNTS_US;
-    atomic_store_explicit(&target->peak_us,
-                          latency_peak(before, now > at_us ? now - at_us : 0, took_us),
-                          memory_order_relaxed);
-    atomic_store_explicit(&target->peak_at_us, now, memory_order_relaxed);
-}
-
-static void note_failure(const struct attempt *attempt)
-{
-    struct upstream_exchange *exchange = attempt->exchange;
-    struct slot *slot = pool_slot(exchange->pool, exchange->upstream);
-
-    if (exchange->upstream->balance == BALANCE_P2C_EWMA)
-        note_peak(attempt, true);
-    if (slot != NULL)
-        eject_note_failure(exchange->pool->upstreams, exchange->upstream, &slot->members,
-                           attempt->target, now_us(exchange));
-}
-
-static void note_latency(const struct attempt *attempt)
-{
-    const struct upstream_exchange *exchange = attempt->exchange;
-    struct group *group = exchange->group;
-    uint64_t now = now_us(exchange), took_us = now - attempt->started_us + 1;
-    uint64_t before = atomic_load_explicit(&attempt->target->latency_us, memory_order_relaxed);
-    uint64_t after = before == 0 ? took_us : before - before / 8 + took_us / 8;
-
-    /* of two workers at once one sample is lost: it is an average */
-    atomic_store_explicit(&attempt->target->latency_us, after, memory_order_relaxed);
-    if (exchange->upstream->balance == BALANCE_P2C_EWMA)
-        note_peak(attempt, false);
-    if (exchange->upstream->hedge)
-        latency_note(&group->latency, took_us);
-    if (exchange->upstream->adaptive)
-        adaptive_note(&group->adaptive, took_us,
-                      atomic_load_explicit(&group->in_flight, memory_order_relaxed), now);
 }
 
 /* ---- its end ----------------------------------------------------------- */
@@ -280,6 +232,34 @@ static void schedule_retry(struct upstream_exchange *exchange, enum upstream_kin
         exchange_end(exchange, kind, reason);
 }
 
+/* ---- to the other family ------------------------------------------------ */
+
+/* A name's addresses of one family may all lead nowhere while those of the other do: as nothing was
+ * sent, any request goes on there, once a try, and it costs neither an attempt nor budget. A place
+ * is taken there. NULL: no. */
+static struct target *find_across(struct attempt *attempt, enum upstream_kind kind,
+                                  struct slot **slot, uint32_t *place)
+{
+    struct upstream_exchange *exchange = attempt->exchange;
+    struct choose_question question = {
+        .upstream = exchange->upstream, .tried = exchange->tried, .now_us = now_us(exchange)};
+
+    if ((kind != UPSTREAM_CONNECT && kind != UPSTREAM_CONNECT_TIMEOUT) || attempt->has_crossed ||
+        attempt->target->address.len == 0 || attempt_is_on(attempt_other(attempt)))
+        return NULL;
+    *slot = pool_slot(exchange->pool, exchange->upstream);
+    if (*slot == NULL || !choose_across(*slot, &question, attempt->target, place))
+        return NULL;
+    return (*slot)->members.targets[*place];
+}
+
+static void go_across(struct attempt *attempt, struct slot *slot, uint32_t place)
+{
+    attempt->has_crossed = true;
+    if (!attempt_start(attempt, slot, place))
+        exchange_end(attempt->exchange, UPSTREAM_NO_MEMORY, "memory");
+}
+
 /* A deadline for the whole may pass because our own side was slow. */
 static bool is_targets_fault(const struct attempt *attempt, enum upstream_kind kind)
 {
@@ -296,20 +276,31 @@ static void end_as(struct attempt *attempt, enum upstream_kind kind, const char 
 {
     struct upstream_exchange *exchange = attempt->exchange;
     struct attempt *other = attempt_other(attempt);
+    struct target *across = NULL;
+    struct slot *slot = NULL;
+    uint32_t place = 0;
     bool has_try = attempt_is_on(attempt); /* a deadline may end the pause between two */
 
     client_cancel(&attempt->current);
     if (has_try && is_targets_fault(attempt, kind))
-        note_failure(attempt);
+        attempt_note_failure(attempt);
     else if (has_try && kind == UPSTREAM_OK && attempt->status < 500) /* whole: not before */
         eject_note_success(attempt->target);
+    if (has_try)
+        across = find_across(attempt, kind, &slot, &place);
     attempt_drop(attempt);
+    will_retry = will_retry || across != NULL;
     if (has_try && exchange->handler->tried != NULL)
         exchange->handler->tried(exchange->arg, exchange->upstream->targets[attempt->origin].url,
                                  kind, attempt->status, will_retry && !attempt_is_on(other));
-    if (exchange->is_ended)
+    if (exchange->is_ended) {
+        if (across != NULL)
+            atomic_fetch_sub_explicit(&across->in_flight, 1, memory_order_relaxed);
         return;
-    if (attempt_is_on(other)) { /* the one beside it may still answer */
+    }
+    if (across != NULL) {
+        go_across(attempt, slot, place);
+    } else if (attempt_is_on(other)) { /* the one beside it may still answer */
         exchange->main = other;
         exchange->result.target = exchange->upstream->targets[other->origin].url;
         clock_look(exchange);
@@ -361,13 +352,15 @@ static void on_head(void *arg, int status, const struct http_fields *fields,
     struct upstream_exchange *exchange = attempt->exchange;
 
     attempt->status = status;
-    note_latency(attempt);
+    attempt_note_latency(attempt);
     if (is_given_up(attempt) || may_retry(attempt, UPSTREAM_OK)) {
         end_as(attempt, UPSTREAM_OK, "status", true);
         return;
     }
     if (status >= 500)
-        note_failure(attempt);
+        attempt_note_failure(attempt);
+    else
+        eject_note_answer(attempt->target);
     take_over(attempt);
     if (status >= 500 || exchange->is_trial)
         exchange_tell_breaker(exchange, status >= 500);

@@ -14,6 +14,7 @@
  * pool.c      one worker's client and its view of the registry
  * exchange.c  a request's life
  * try.c       its tries
+ * note.c      what they tell of their targets
  * hedge.c     a second one beside the first
  * keeper.c    the main thread's part: active checks and names
  * health.c    is a target well
@@ -88,7 +89,6 @@ void adaptive_note(struct adaptive *adaptive, uint64_t took_us, uint32_t in_flig
 uint32_t adaptive_next(uint32_t limit, uint64_t base_us, uint64_t mean_us, uint32_t most_in_flight);
 
 /* ---- registry.c ---- */
-enum { MOST_ADDRESSES = 32 /* of one name */ };
 struct target {
     struct str url;            /* owned */
     struct str address;        /* owned; of a name that was resolved; empty: as the URL says */
@@ -104,6 +104,7 @@ struct target {
     atomic_uint in_flight, consecutive;
     _Atomic uint64_t requests, failures;
     _Atomic uint64_t ejected_until_us; /* 0: not */
+    atomic_bool is_on_trial;           /* since it was ejected no answer has come from it */
     _Atomic uint64_t failing_until_us; /* would be ejected if it were not among the last; 0: not */
     _Atomic uint64_t latency_us;       /* moving average; 0: none yet */
 };
@@ -141,7 +142,8 @@ void members_clear(struct members *members);
 /* What a name stands for now: at least one address, each once, as they go into a URL. False: out
  * of memory, and what was known stays. */
 bool registry_set_addresses(struct upstreams *upstreams, const struct upstream_config *upstream,
-                            uint32_t origin, const struct str *addresses, uint32_t count) MUST_USE;
+                            uint32_t origin, const struct str *addresses, uint32_t count,
+                            bool *has_changed) MUST_USE;
 /* For callers that hold the lock. NULL: not adopted. */
 struct group *registry_group(const struct upstreams *upstreams, struct str name);
 struct target *registry_named(const struct group *group, struct str url);
@@ -194,11 +196,17 @@ struct choose_question {
 /* TARGET: *place is its place in the slot, and it has one more in flight. */
 enum choice choose_target(struct slot *slot, const struct choose_question *question,
                           uint32_t *place);
+/* The same for an address of the other family that stands for the same name as `from`, was not
+ * tried, and may be asked now. False: there is none. */
+bool choose_across(struct slot *slot, const struct choose_question *question,
+                   const struct target *from, uint32_t *place);
 
 /* ---- eject.c ---- */
 /* How many of `count` may be ejected at once. */
 uint32_t eject_most(double share, uint32_t count);
 void eject_note_success(struct target *target);
+/* It has answered, though the answer is not whole yet: what it may get is no longer held back. */
+void eject_note_answer(struct target *target);
 void eject_note_failure(struct upstreams *upstreams, const struct upstream_config *config,
                         const struct members *members, struct target *target, uint64_t now_us);
 
@@ -255,8 +263,8 @@ struct attempt { /* one exchange of the client room with one target */
     struct client_target client_target;
     uint32_t origin; /* place of the target in the upstream's */
     uint32_t stale_tries;
-    bool needs_fresh;
-    int status; /* 0: no head yet */
+    bool needs_fresh, has_crossed; /* crossed: to the other family of a name's addresses */
+    int status;                    /* 0: no head yet */
     uint64_t started_us;
 };
 struct upstream_exchange {
@@ -328,11 +336,14 @@ struct client_target target_for_client(const struct upstream_config *upstream, u
 struct attempt *attempt_other(struct attempt *attempt);
 bool attempt_is_on(const struct attempt *attempt);
 
+/* ---- note.c ---- */
+void attempt_note_failure(const struct attempt *attempt);
+void attempt_note_latency(const struct attempt *attempt); /* its head has come */
+
 /* ---- keeper.c, health.c, names.c: the main thread's ---- */
 struct check;
 struct name;
 enum { ADDRESS_ROOM = 64 };
-typedef uint32_t look_up_fn(const char *host, char (*addresses)[ADDRESS_ROOM], uint32_t most);
 struct upstream_keeper {
     struct loop *loop;
     struct upstreams *upstreams;
@@ -340,14 +351,12 @@ struct upstream_keeper {
     struct config *config;
     struct check *checks;
     struct name *names;
-    look_up_fn *look_up; /* blocks; on a thread of its own */
 };
 /* Anew for the snapshot and the addresses that are known now. False: out of memory. */
 bool health_begin(struct upstream_keeper *keeper) MUST_USE;
 void health_end(struct upstream_keeper *keeper);
 bool names_begin(struct upstream_keeper *keeper) MUST_USE;
-void names_end(struct upstream_keeper *keeper, bool loop_has_ended);
-look_up_fn names_look_up;
+void names_end(struct upstream_keeper *keeper);
 /* A check's outcome. True: the target's state has changed. */
 bool health_note(struct target *target, const struct upstream_config *upstream, bool is_good,
                  uint64_t now_us);

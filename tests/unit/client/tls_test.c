@@ -182,7 +182,8 @@ static void who_is_believed(void **state)
         bench_start(&bench, server.port);
         bench.target = (struct client_target){
             true,     str_of(rows[i].host), server.port, str_of(rows[i].ca), rows[i].verify,
-            STR_NONE, CLIENT_AUTO,          64,          STR_NONE,           STR_NONE};
+            STR_NONE, CLIENT_AUTO,          64,          STR_NONE,           STR_NONE,
+            STR_NONE};
         probe_get(&bench, &p, STR("GET"), STR("/"));
         if (p.outcome != rows[i].outcome)
             fail_msg("%s: %s (%s)", rows[i].name, outcome_names[p.outcome], p.reason);
@@ -248,13 +249,13 @@ static void plain_and_https_by_turns(void **state)
             bench.target = (struct client_target){
                 true,     STR("localhost"), tls.port,    str_of(i == 2 ? "" : cert_path),
                 true,     STR_NONE,         CLIENT_AUTO, 64,
-                STR_NONE, STR_NONE};
+                STR_NONE, STR_NONE,         STR_NONE};
             probe_get(&bench, &p, STR("GET"), STR("/"));
             assert_int_equal(p.outcome, i == 2 ? CLIENT_TLS_FAILED : CLIENT_OK);
         } else {
-            bench.target =
-                (struct client_target){false,    STR("127.0.0.1"), plain->port, STR_NONE, true,
-                                       STR_NONE, CLIENT_AUTO,      64,          STR_NONE, STR_NONE};
+            bench.target = (struct client_target){false,    STR("127.0.0.1"), plain->port, STR_NONE,
+                                                  true,     STR_NONE,         CLIENT_AUTO, 64,
+                                                  STR_NONE, STR_NONE,         STR_NONE};
             bench_canary(&bench, "by turns");
         }
     }
@@ -264,12 +265,49 @@ static void plain_and_https_by_turns(void **state)
     free(plain);
 }
 
+/* Connected to by its address, believed by its name; a kept connection is its address' own. */
+static void at_an_address_of_a_name(void **state)
+{
+    static const struct {
+        const char *host, *address;
+        enum client_outcome want;
+    } rows[] = {
+        {"localhost", "127.0.0.1", CLIENT_OK}, {"localhost", "127.0.0.9", CLIENT_CONNECT_FAILED},
+        {"localhost", "127.0.0.1", CLIENT_OK}, {"other.test", "127.0.0.1", CLIENT_TLS_FAILED},
+        {"localhost", "", CLIENT_OK},
+    };
+    struct tls_server tls;
+    struct bench bench;
+
+    (void)state;
+    tls_start(&tls, MODERN);
+    bench_start(&bench, tls.port);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct probe p = {0};
+
+        bench.target = (struct client_target){.is_https = true,
+                                              .host = str_of(rows[i].host),
+                                              .port = tls.port,
+                                              .tls_ca = str_of(cert_path),
+                                              .tls_verify = true,
+                                              .keepalive = 64,
+                                              .address = str_of(rows[i].address)};
+        probe_get(&bench, &p, STR("GET"), STR("/"));
+        if (p.outcome != rows[i].want)
+            fail_msg("%zu: %s at %s: %d (%s)", i, rows[i].host, rows[i].address, (int)p.outcome,
+                     p.reason);
+    }
+    bench_stop(&bench);
+    tls_stop(&tls);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_is_believed),
         cmocka_unit_test(no_tls_on_the_other_side),
         cmocka_unit_test(plain_and_https_by_turns),
+        cmocka_unit_test(at_an_address_of_a_name),
     };
 
     signal(SIGPIPE, SIG_IGN); /* as the gateway does: OpenSSL writes without MSG_NOSIGNAL */

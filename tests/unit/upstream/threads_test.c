@@ -78,9 +78,10 @@ static void change_names(uint32_t round)
     static const struct str addresses[] = {{"10.0.0.1", 8}, {"10.0.0.2", 8}, {"10.0.0.3", 8}};
     struct target_status status;
     struct upstream_status whole;
+    bool has_changed;
 
-    assert_true(
-        registry_set_addresses(upstreams, &config, 0, addresses + round % 2, 1 + round % 2));
+    assert_true(registry_set_addresses(upstreams, &config, 0, addresses + round % 2, 1 + round % 2,
+                                       &has_changed));
     assert_true(
         upstreams_set_target(upstreams, &config, 1, round % 3 == 0 ? TARGET_DRAINING : TARGET_UP));
     assert_true(upstreams_status(upstreams, &config, round % 2, round, &status));
