@@ -254,6 +254,7 @@ struct request *request_new(struct request_context *context, const struct reques
     r->io = io;
     r->io_arg = io_arg;
     r->references = 1;
+    r->arrival.started_us = loop_now_us(context->loop); /* its head may never come whole */
     r->cells = context_cells(r->crules, NULL);
     if (!http_fields_init(&r->head.fields, r->arena, 32) ||
         !http_fields_init(&r->out, r->arena, 32)) {

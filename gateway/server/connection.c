@@ -72,21 +72,11 @@ void connection_started(struct connection *c, struct MHD_Connection *mhd)
     connection_phase(c, PHASE_HEADER);
 }
 
-static void forget_resume(struct connection *c)
-{
-    for (struct connection **at = &c->server->resumes; *at != NULL; at = &(*at)->next_resume)
-        if (*at == c) {
-            *at = c->next_resume;
-            return;
-        }
-}
-
 void connection_free(struct connection *c)
 {
     struct server *server = c->server;
 
-    if (c->is_resuming)
-        forget_resume(c);
+    connection_forget_wait(c);
     request_finish(&c->request, REQUEST_CUT, c->bytes_in,
                    c->bytes_out); /* one the library never completed */
     tunnel_free(&c->tunnel);
@@ -304,7 +294,7 @@ static void on_gone(void *arg, int fd, int ready)
     (void)ready;
     watch_stop(&c->watch); /* level-triggered: it would come again in every turn */
     c->is_gone = true;
-    if (c->is_suspended) {
+    if (connection_waits(c)) {
         c->is_lost = true; /* the handler or the reader sees it and gives up */
         connection_resume(c);
     } else if (c->request == NULL && !connection_has_unread(c)) {
@@ -317,26 +307,5 @@ void connection_cut(struct connection *c)
 {
     c->is_cut = true;
     (void)shutdown(c->fd, SHUT_RDWR);
-    if (c->is_suspended)
-        connection_resume(c);
-}
-
-/* ---- suspending ---- */
-
-void connection_suspend(struct connection *c)
-{
-    c->is_suspended = true;
-    MHD_suspend_connection(c->mhd);
-    if (c->is_gone || c->is_cut)
-        connection_resume(c);
-}
-
-void connection_resume(struct connection *c)
-{
-    if (!c->is_suspended || c->is_resuming)
-        return;
-    c->is_resuming = true;
-    c->next_resume = c->server->resumes;
-    c->server->resumes = c;
-    loop_wait_at_most(c->server->loop, 0);
+    connection_resume(c);
 }

@@ -52,7 +52,7 @@ static void interim(void *arg, int status, const struct http_fields *fields)
 {
     struct connection *c = arg;
 
-    if (c->is_suspended && !c->is_resuming && !c->is_gone && c->stage == STAGE_FINAL)
+    if (connection_waits(c) && !c->is_gone && c->stage == STAGE_FINAL)
         response_interim(c, status, fields);
 }
 
@@ -96,12 +96,23 @@ static enum MHD_Result suspend(struct connection *c, enum phase phase)
     return MHD_YES;
 }
 
+/* The library asks again in each turn, for as long as we let it. */
+static enum MHD_Result stand(struct connection *c)
+{
+    if (c->is_gone)
+        return MHD_NO;
+    connection_phase(c, PHASE_THINK);
+    connection_stand(c);
+    return MHD_YES;
+}
+
 static enum MHD_Result queue(struct connection *c)
 {
     if (request_answer(c->request)->body == REQUEST_BODY_TUNNEL)
         return tunnel_start(c);
     c->stage = STAGE_QUEUED;
     connection_phase(c, PHASE_WRITE);
+    wait_not(c->server);
     return response_queue(c);
 }
 
@@ -179,6 +190,7 @@ static enum MHD_Result body_call(struct connection *c, const char *upload, size_
     }
     c->bytes_in += (uint64_t)taken;
     *upload_size -= (size_t)taken;
+    wait_not(c->server);
     if (*upload_size > 0)
         return suspend(c, PHASE_BODY);
     connection_phase(c, PHASE_BODY);
@@ -195,9 +207,13 @@ static enum MHD_Result final_call(struct connection *c)
         c->stage = STAGE_FINAL;
         request_body_end(c->request);
     }
+    if (c->is_standing) {
+        connection_stand_on(c);
+        return MHD_YES;
+    }
     switch (request_run(c->request)) {
     case REQUEST_WAITS:
-        return suspend(c, PHASE_THINK);
+        return stand(c);
     case REQUEST_WANTS_BODY: /* the body is in */
     case REQUEST_GOES_ON:
         return MHD_NO;
@@ -258,6 +274,8 @@ void exchange_completed(void *arg, struct MHD_Connection *mhd, void **state,
     *state = NULL;
     if (c == NULL)
         return;
+    connection_forget_wait(c);
+    wait_not(c->server);
     if (c->request != NULL && c->stage == STAGE_NEW && !c->is_cut && !c->is_gone &&
         code == MHD_REQUEST_TERMINATED_WITH_ERROR) {
         struct request_arrival arrival = connection_arrival(c);

@@ -48,6 +48,7 @@ static ssize_t read_body(void *arg, uint64_t at, char *to, size_t room)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     }
     connection_phase(c, PHASE_WRITE);
+    wait_not(c->server);
     c->bytes_out += (uint64_t)got;
     return got;
 }

@@ -17,26 +17,6 @@ static void on_epoll(void *arg, int fd, int ready)
     (void)ready;
 }
 
-static void do_resumes(void *arg)
-{
-    struct server *server = arg;
-    struct connection *c = server->resumes;
-
-    server->resumes = NULL;
-    while (c != NULL) {
-        struct connection *next = c->next_resume;
-
-        c->is_resuming = false;
-        if (c->stage == STAGE_TUNNEL && !c->is_cut && !c->is_lost) {
-            tunnel_resume(c);
-        } else {
-            c->is_suspended = false;
-            MHD_resume_connection(c->mhd);
-        }
-        c = next;
-    }
-}
-
 static void run_daemon(struct server *server, struct MHD_Daemon *daemon)
 {
     MHD_UNSIGNED_LONG_LONG wait_ms;
@@ -45,7 +25,9 @@ static void run_daemon(struct server *server, struct MHD_Daemon *daemon)
         return;
     (void)MHD_run(daemon);
     if (MHD_get_timeout(daemon, &wait_ms) == MHD_YES)
-        loop_wait_at_most(server->loop, (uint64_t)wait_ms * 1000);
+        loop_wait_at_most(server->loop, daemon == server->plain && wait_ms == 0
+                                            ? wait_standing_us(server)
+                                            : (uint64_t)wait_ms * 1000);
 }
 
 static void run_daemons(void *arg)
@@ -96,7 +78,7 @@ struct server *server_new(struct loop *loop, struct request_context *context,
     server->active = metrics_cell(request_context_sheet(context), M_CONNECTIONS_ACTIVE);
     server->accept_pause.fn = accept_resume;
     server->accept_pause.arg = server;
-    server->resume_hook = (struct turn_hook){do_resumes, server, NULL};
+    server->resume_hook = (struct turn_hook){wait_do_resumes, server, NULL};
     server->run_hook = (struct turn_hook){run_daemons, server, NULL};
     turn_add(loop, TURN_RESUME, &server->resume_hook);
     turn_add(loop, TURN_SERVER, &server->run_hook);

@@ -16,6 +16,9 @@
 #define SERVER_BLOCK_BYTES      (32 * 1024) /* of a streamed answer */
 #define SERVER_MAX_LISTENERS    16
 #define SERVER_ACCEPT_BATCH     64
+#define SERVER_STAND_ASKED      16      /* then suspending is cheaper */
+#define SERVER_STAND_US         4000    /* and past this */
+#define SERVER_BUSY_RUNS        2       /* to send what was queued, and to end its request */
 #define SERVER_GIVE_BACK_US     1000000 /* of silence, before idle memory goes back */
 #define SERVER_ACCEPT_PAUSE_US  100000  /* without a free fd */
 #define SERVER_LAST_BATCHES     64
@@ -68,7 +71,9 @@ struct connection {
     uint64_t request_started_us, bytes_in, bytes_out, received_mark, acked_mark;
     uint32_t served;
     bool has_given_back; /* its idle memory, since the last request */
-    bool is_suspended, is_resuming, is_cut, keeps_count;
+    bool is_suspended, is_resuming, is_standing, is_cut, keeps_count;
+    uint8_t asked; /* while standing: how often */
+    uint64_t stood_since_us;
     bool is_gone;      /* the client has closed, or half-closed: nothing is waited for any more */
     bool is_lost;      /* it did so while its request waited */
     bool raw_answered; /* we wrote the answer ourselves: what still comes is thrown away */
@@ -96,6 +101,8 @@ struct server {
     struct watch *plain_epoll;
     struct turn_hook resume_hook, run_hook;
     struct connection *resumes, *connections, *adding;
+    uint32_t standing;         /* connections that do */
+    uint32_t busy;             /* runs that the library may still need although nobody is woken */
     struct arrival *arrivals;  /* whose PROXY header has not come */
     uint32_t connection_count; /* with them */
     struct deadline accept_pause;
@@ -120,9 +127,22 @@ bool connection_index(struct connection *c); /* a TLS listener's: findable by it
 void connection_phase(struct connection *c, enum phase phase);
 struct request_arrival connection_arrival(const struct connection *c);
 bool connection_has_unread(const struct connection *c); /* bytes that wait in the socket */
+void connection_cut(struct connection *c);              /* no byte more in either direction */
+
+/* wait.c: a request that waits for its upstream, the store or its reader */
+/* Only from the library's callbacks. The callback is called again after connection_resume(). */
 void connection_suspend(struct connection *c);
-void connection_resume(struct connection *c); /* in this turn's resume hook */
-void connection_cut(struct connection *c);    /* no byte more in either direction */
+/* The same for the final call alone: short waits cost less, because the library goes on asking,
+ * and connection_stand_on() is the answer to it; longer ones are suspended by that. */
+void connection_stand(struct connection *c);
+void connection_stand_on(struct connection *c);
+bool connection_waits(const struct connection *c); /* one of both, and is not yet resumed */
+void connection_resume(struct connection *c); /* in this turn, or the next; fine when it runs */
+void connection_forget_wait(struct connection *c); /* its request, or itself, ends */
+void wait_do_resumes(void *server);                /* the turn's hook */
+/* How long the loop may wait although the plain daemon asks to be run again at once. */
+uint64_t wait_standing_us(struct server *server);
+void wait_not(struct server *server); /* the library is about to do more by itself */
 
 /* idle.c */
 void idle_give_back(const struct connection *c);
