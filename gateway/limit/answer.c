@@ -57,6 +57,8 @@ void group_without(struct limit_store *store, struct limit_group *group, bool is
 {
     struct limit_call *call = group->first;
 
+    if (is_owed && group->op == PACKED_CHARGE)
+        debts_owe(store, group);
     group->first = NULL;
     while (call != NULL) {
         struct limit_call *next = call->next;
@@ -186,6 +188,7 @@ void batch_on_reply(void *arg, enum redis_outcome outcome, const struct redis_re
     if (outcome == REDIS_OK) {
         answer_batch(batch, reply, false);
         batch_free(batch);
+        debts_pay_soon(store);
         return;
     }
     /* what may have been counted there is not owed */
@@ -213,11 +216,4 @@ void batch_on_late(void *arg, const uint8_t note[REDIS_NOTE_BYTES], enum redis_o
     if (outcome == REDIS_OK)
         answer_batch(batch, reply, true);
     batch_free(batch);
-}
-
-void batches_free_late(struct limit_store *store)
-{
-    for (uint32_t i = 0; i < store->batch_count; i++)
-        if (store->batches[i]->is_late)
-            batch_free(store->batches[i]);
 }

@@ -22,6 +22,7 @@ struct limit_group {
     struct limit_policy policies[2];
     uint32_t policy_count, want;
     uint64_t cost;
+    struct config *config; /* the batch's */
     enum packed_op op;
     struct limit_call *first, *last; /* who waits, in the order of asking */
 };
@@ -35,7 +36,7 @@ struct limit_batch {
     struct limit_group groups[STORE_MOST_GROUPS];
 };
 
-/* Tells the server alone; away: nothing. */
+/* Tells the server alone; away: a charge is owed, what is given back is lost. */
 void store_change(struct limit_store *store, const struct limit_call *call, enum packed_op op,
                   uint64_t cost);
 
@@ -44,8 +45,6 @@ void batch_free(struct limit_batch *batch);
 /* ---- answer.c ---- */
 redis_reply_fn batch_on_reply;
 redis_late_fn batch_on_late;
-/* Replies that will not come any more: the connection they would have come on is gone. */
-void batches_free_late(struct limit_store *store);
 /* Decides from the memory store, or as on_failure says. Owed: the server has not counted it. */
 void decide_without(struct limit_store *store, struct limit_call *call, bool is_owed);
 void group_without(struct limit_store *store, struct limit_group *group, bool is_owed);
@@ -94,7 +93,10 @@ struct debt {
 };
 /* What was admitted here and counted nowhere else. */
 void debts_add(struct limit_store *store, const struct limit_call *call);
+/* A charge that the server has not taken. */
+void debts_owe(struct limit_store *store, const struct limit_group *group);
 void debts_pay(struct limit_store *store);
+void debts_pay_soon(struct limit_store *store); /* the server answers: at most once a second */
 void debts_drop(struct limit_store *store);
 
 struct limit_store {
@@ -118,6 +120,8 @@ struct limit_store {
     struct lease leases[LEASE_PLACES];
     bool has_leases;
     struct debt debts[DEBT_PLACES];
+    uint32_t debt_count;
+    uint64_t pay_again_us;
 };
 
 #endif

@@ -100,7 +100,8 @@ static struct limit_group *add_group(struct limit_store *store, const struct lim
         loop_at_turn_end(store->loop, &store->flush);
     }
     group = &batch->groups[batch->count++];
-    *group = (struct limit_group){.op = op, .cost = cost, .policy_count = call->policy_count};
+    *group = (struct limit_group){
+        .op = op, .cost = cost, .policy_count = call->policy_count, .config = batch->config};
     memcpy(group->policies, call->policies, sizeof(group->policies));
     return group;
 }
@@ -212,13 +213,18 @@ void limit_store_cancel(struct limit_call *call)
 void store_change(struct limit_store *store, const struct limit_call *call, enum packed_op op,
                   uint64_t cost)
 {
-    struct limit_group *group;
+    struct limit_group *group = NULL;
+    struct limit_call owed = *call;
 
-    if (!redis_is_up(store->redis))
-        return;
-    group = add_group(store, call, op, cost);
-    if (group != NULL)
+    if (redis_is_up(store->redis))
+        group = add_group(store, call, op, cost);
+    if (group != NULL) {
         group->want = 0;
+        return;
+    }
+    owed.cost = cost;
+    if (op == PACKED_CHARGE)
+        debts_add(store, &owed);
 }
 
 void limit_store_charge(struct limit_store *store, const struct limit_call *call, uint64_t cost,
@@ -259,8 +265,11 @@ static void on_change(void *arg, bool is_up, struct str why)
     (void)why; /* said once for the process, by who watches the store */
     if (is_up)
         debts_pay(store);
-    else
-        batches_free_late(store);
+}
+
+static void on_node_back(void *arg)
+{
+    debts_pay(arg); /* before anybody asks it */
 }
 
 struct limit_store *limit_store_new(struct loop *loop, struct limiter *limiter,
@@ -268,8 +277,11 @@ struct limit_store *limit_store_new(struct loop *loop, struct limiter *limiter,
                                     struct fail *why)
 {
     struct limit_store *store = calloc(1, sizeof(*store));
-    struct redis_options options = {
-        .name = "gateway-limit", .sheet = sheet, .changed = on_change, .arg = store};
+    struct redis_options options = {.name = "gateway-limit",
+                                    .sheet = sheet,
+                                    .changed = on_change,
+                                    .node_back = on_node_back,
+                                    .arg = store};
 
     CHECK(!str_eq(config->store.url, memory_url));
     if (store == NULL || !redis_url_parse(config->store.url, &options.url, why))

@@ -63,7 +63,19 @@ bool redirection_parse(struct str text, bool *is_ask, uint32_t *slot, struct red
     if (!*is_ask && !str_eq(word, STR("MOVED")))
         return false;
     *slot = (uint32_t)value;
-    return place_parse(str_trim(rest), 0, place) && place->port != 0;
+    if (!place_parse(str_trim(rest), 0, place) || place->port == 0)
+        return false;
+    if (strcmp(place->host, "?") == 0) /* cluster-preferred-endpoint-type hostname, and none */
+        place->host[0] = '\0';
+    return true;
+}
+
+static bool write_again(struct redis_link *link, struct redis_call *call, struct str bytes)
+{
+    static const char *const asking[] = {"ASKING", NULL};
+
+    return (!call->is_asking || call_internal(link, asking, 0, NULL, NULL)) &&
+           link_write(link, call, bytes);
 }
 
 /* The script's source in place of its hash: the bytes after the hash stay as they are. */
@@ -80,7 +92,7 @@ static bool send_source(struct redis_link *link, struct redis_call *call)
     ok = buf_add(&out, bytes.ptr, head) &&
          buf_addf(&out, "$4\r\nEVAL\r\n$%zu\r\n", call->script->source.len) &&
          buf_add_str(&out, call->script->source) && buf_add(&out, "\r\n", 2) &&
-         buf_add_str(&out, str_from(bytes, tail)) && link_write(link, call, buf_str(&out));
+         buf_add_str(&out, str_from(bytes, tail)) && write_again(link, call, buf_str(&out));
     buf_free(&out);
     return ok;
 }
@@ -88,7 +100,6 @@ static bool send_source(struct redis_link *link, struct redis_call *call)
 static bool redirect(struct redis_link *link, struct redis_call *call, struct str text)
 {
     struct redis *redis = link->redis;
-    static const char *const asking[] = {"ASKING", NULL};
     struct redis_place place;
     struct redis_link *to;
     uint32_t slot;
@@ -105,8 +116,8 @@ static bool redirect(struct redis_link *link, struct redis_call *call, struct st
         redis->cluster->slots[slot] = (uint8_t)(to - redis->links);
         cluster_ask_soon(redis);
     }
-    return (!is_ask || call_internal(to, asking, 0, NULL, NULL)) &&
-           link_write(to, call, buf_str(&call->copy));
+    call->is_asking = is_ask;
+    return write_again(to, call, buf_str(&call->copy));
 }
 
 /* True: it is on its way again. */
@@ -119,7 +130,7 @@ static bool is_sent_again(struct redis_link *link, struct redis_call *call, stru
     if (call->script != NULL && str_starts(text, STR("NOSCRIPT"))) {
         /* the source is under way already for another call: it comes first */
         if (link->sourced == call->script && call->tries == 1)
-            return link_write(link, call, buf_str(&call->copy));
+            return write_again(link, call, buf_str(&call->copy));
         link->sourced = call->script;
         return send_source(link, call);
     }

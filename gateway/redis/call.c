@@ -104,7 +104,7 @@ void call_end(struct redis_call *call, enum redis_outcome outcome, const struct 
     call_recycle(call);
     if (fn != NULL)
         fn(arg, outcome, reply);
-    else if (late != NULL && reply != NULL)
+    else if (late != NULL)
         late(late_arg, note, outcome, reply);
 }
 

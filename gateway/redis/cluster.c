@@ -73,7 +73,7 @@ static bool read_node(const struct redis_reply *node, const struct redis_place *
         port->integer > UINT16_MAX)
         return false;
     *place = (struct redis_place){.port = (uint16_t)port->integer};
-    if (host->form == REDIS_STRING && host->text.len > 0) {
+    if (host->form == REDIS_STRING && host->text.len > 0 && !str_eq(host->text, STR("?"))) {
         if (host->text.len > REDIS_MAX_HOST_BYTES)
             return false;
         memcpy(place->host, host->text.ptr, host->text.len);

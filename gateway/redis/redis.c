@@ -78,6 +78,9 @@ void redis_link_changed(struct redis_link *link)
     if (redis->cluster != NULL)
         cluster_link_changed(redis, link);
     look(redis);
+    if (redis->cluster != NULL && redis->is_up && link_takes(link) && !redis->is_ended &&
+        redis->options.node_back != NULL)
+        redis->options.node_back(redis->options.arg);
 }
 
 bool redis_is_up(const struct redis *redis)

@@ -60,6 +60,8 @@ struct redis_options {
     int64_t stall_ms;         /* a connection that owes a reply this long is ended; 0: 1000. More
                                  than the longest BLOCK. */
     redis_change_fn *changed; /* may be NULL */
+    /* Of a Cluster: one of its nodes may be usable again, while others were all along; or NULL. */
+    void (*node_back)(void *arg);
     void *arg;
 };
 /* Begins to connect; reports through `changed`. NULL: out of memory. */
@@ -105,9 +107,9 @@ const struct redis_reply *redis_item(const struct redis_reply *reply, size_t ind
 
 /* reply is borrowed until the function returns; NULL for LATE and LOST. */
 typedef void redis_reply_fn(void *arg, enum redis_outcome outcome, const struct redis_reply *reply);
-/* A reply that came after LATE was said or the call was cancelled; note is a copy of the
- * command's. Not called when no reply comes any more. `arg` is the command's late_arg, which must
- * live as long as the client. */
+/* A reply that came after LATE was said or the call was cancelled, or NULL and LOST when none comes
+ * any more; note is a copy of the command's. Once, unless the client ends first. `arg` is the
+ * command's late_arg, which must live as long as the client. */
 #define REDIS_NOTE_BYTES 32
 typedef void redis_late_fn(void *arg, const uint8_t note[REDIS_NOTE_BYTES],
                            enum redis_outcome outcome, const struct redis_reply *reply);

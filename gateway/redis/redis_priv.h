@@ -39,7 +39,7 @@ bool reader_feed(struct reader *reader, const char *bytes, size_t len) MUST_USE;
 /* The next whole reply, borrowed until the next call. */
 enum reader_result reader_next(struct reader *reader, const struct redis_reply **reply);
 enum redis_outcome error_outcome(struct str text);
-/* "MOVED 3999 host:port" and "ASK …"; an empty host: the one that was asked. */
+/* "MOVED 3999 host:port" and "ASK …"; an empty host, or "?": the one that was asked. */
 bool redirection_parse(struct str text, bool *is_ask, uint32_t *slot, struct redis_place *place);
 
 /* ---- url.c ---- */
@@ -132,6 +132,7 @@ struct redis_call {
     bool is_waited_for; /* fn is still to be called, or the deadline to be counted */
     bool is_internal;   /* ours: not counted */
     bool is_counted;    /* in the queue's gauge */
+    bool is_asking;     /* an ASK has sent it where it is: each try follows an ASKING */
     uint8_t tries;
 };
 struct redis_call *call_new(struct redis *redis) MUST_USE;

@@ -60,6 +60,12 @@ static void take_late(void *arg, const uint8_t note[REDIS_NOTE_BYTES], enum redi
 
     memcpy(copy, note, sizeof(copy));
     late_note = copy;
+    if (reply == NULL) {
+        assert_int_equal(outcome, REDIS_LOST);
+        snprintf(late_text, sizeof(late_text), "none");
+        loop_stop(arg);
+        return;
+    }
     assert_int_equal(outcome, REDIS_OK);
     snprintf(late_text, sizeof(late_text), "%.*s", STR_ARG(reply->text));
     loop_stop(arg);
@@ -94,6 +100,15 @@ static void a_late_reply_is_told_apart(void **state)
     run_loop(world->loop);
     assert_string_equal(second.text, "new");
     assert_int_equal(first.count, 1);
+
+    command.deadline_us = loop_now_us(world->loop) + 5000;
+    assert_non_null(redis_send(world->redis, &command));
+    run_loop(world->loop);
+    assert_int_equal(first.count, 2);
+    scripted_say(&world->server, "CLOSE");
+    run_loop(world->loop);
+    assert_string_equal(late_text, "none");
+    assert_int_equal(first.count, 2);
     end(world);
 }
 

@@ -155,6 +155,7 @@ static void redirections(void **state)
         {"ASK 0 10.0.0.1:1", "10.0.0.1", true, true, 0, 1},
         {"MOVED 1 fe80::1:6379", "fe80::1", true, false, 1, 6379},
         {"MOVED 1 :6379", "", true, false, 1, 6379},
+        {"ASK 1 ?:6379", "", true, true, 1, 6379},
         {"MOVED 16384 h:1", NULL, false, false, 0, 0},
         {"MOVED x h:1", NULL, false, false, 0, 0},
         {"MOVED 1 h", NULL, false, false, 0, 0},
