@@ -31,6 +31,7 @@ struct scrape; /* one that is asked for its containers' metrics */
 struct resources {
     struct deadline due;
     uint64_t interval_us, sampled_us, oom_kills_before;
+    uint64_t told_us; /* of which sample the metrics tell */
     bool has_reading;
     struct advise_reading reading;
     struct advise_series series;
@@ -188,9 +189,11 @@ struct asked asked_of(struct metrics *metrics, const struct str *route); /* rout
 
 /* ---- advice.c ---- */
 void advice_sample(struct admin *admin);
+void advice_collect(struct admin *admin, const struct config *config, struct sheet *sheet);
 
 /* ---- resources.c ---- */
 void resources_end(struct admin *admin);
+void resources_collect(struct admin *admin, const struct config *config, struct sheet *sheet);
 
 /* ---- scrape.c ---- */
 /* NULL: out of memory, or neither a cAdvisor nor a Prometheus is configured. */

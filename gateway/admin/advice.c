@@ -86,19 +86,38 @@ static void put_target(struct buf *out, const char *name, double target, double 
              is_met ? "true" : "false");
 }
 
-static void write_whole(const struct admin *admin, const struct totals *totals, struct buf *out)
+static uint64_t served_of(const struct asked *asked)
+{
+    return asked->hits + asked->stale;
+}
+
+static uint64_t lookups_of(const struct asked *asked)
+{
+    return served_of(asked) + asked->misses;
+}
+
+static struct advise_cache shares_of(const struct totals *totals)
 {
     const struct asked *asked = &totals->asked;
     const struct cache_counts *counts = &totals->counts;
-    uint64_t served = asked->hits + asked->stale, lookups = served + asked->misses;
-    struct advise_cache cache = {
-        .useful_ratio = ratio(served + asked->revalidated + counts->collapsed, lookups),
+    uint64_t lookups = lookups_of(asked);
+
+    return (struct advise_cache){
+        .useful_ratio = ratio(served_of(asked) + asked->revalidated + counts->collapsed, lookups),
         .premature_ratio = ratio(counts->premature, counts->stores),
         .stale_ratio = ratio(totals->proven_stale, lookups),
         .used_ratio = ratio(counts->used, counts->stores),
     };
+}
+
+static void write_whole(const struct admin *admin, const struct totals *totals, struct buf *out)
+{
+    const struct cache_counts *counts = &totals->counts;
+    uint64_t lookups = lookups_of(&totals->asked);
+    struct advise_cache cache = shares_of(totals);
     struct advise_score score = advise_score_of(&cache);
-    double hit_ratio = ratio(served, lookups), rate = eviction_rate(admin, counts->evictions);
+    double hit_ratio = ratio(served_of(&totals->asked), lookups);
+    double rate = eviction_rate(admin, counts->evictions);
 
     put(out, "hit_ratio", hit_ratio);
     put(out, "useful_ratio", cache.useful_ratio);
@@ -306,4 +325,30 @@ void get_cache_advice(struct call *call)
 done:
     arena_free(&arena);
     buf_free(&routes);
+}
+
+/* ---- the metric ---- */
+
+void advice_collect(struct admin *admin, const struct config *config, struct sheet *sheet)
+{
+    struct totals totals = {.asked = asked_of(admin->shared->metrics, NULL)};
+    struct arena *arena = arena_new(ADVICE_BLOCK, ADVICE_BYTES);
+    struct advise_cache cache;
+    bool is_whole = arena != NULL;
+
+    cache_counts(admin->shared->cache, &totals.counts);
+    for (uint32_t i = 0; is_whole && admin->shared->advise != NULL && i < config->route_count;
+         i++) {
+        struct advise_seen seen;
+
+        if (!config->routes[i].cache.is_on)
+            continue;
+        arena_reset(arena);
+        is_whole = advise_read(admin->shared->advise, config->routes[i].name, arena, &seen);
+        totals.proven_stale += is_whole ? seen.proven_stale : 0;
+    }
+    cache = shares_of(&totals);
+    cell_gauge_set(metrics_cell(sheet, M_CACHE_EFFICIENCY),
+                   is_whole && lookups_of(&totals.asked) > 0 ? advise_score_of(&cache).total : NAN);
+    arena_free(&arena);
 }

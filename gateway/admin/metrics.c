@@ -125,6 +125,7 @@ static void collect_process(const struct admin *admin, struct sheet *sheet)
 void metrics_collect(void *arg, struct sheet *sheet)
 {
     struct admin *admin = arg;
+    const struct config *config = admin->rules != NULL ? request_rules_config(admin->rules) : NULL;
 
     collect_cache(admin, sheet);
     collect_events(admin, sheet);
@@ -132,6 +133,10 @@ void metrics_collect(void *arg, struct sheet *sheet)
     collect_tokens(admin, sheet);
     collect_upstreams(admin, sheet);
     collect_process(admin, sheet);
+    if (config != NULL) {
+        advice_collect(admin, config, sheet);
+        resources_collect(admin, config, sheet);
+    }
 }
 
 /* Prometheus asks for OpenMetrics before it asks for plain text; who does not name it gets that. */

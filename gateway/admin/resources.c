@@ -137,7 +137,6 @@ static int by_priority(const void *a, const void *b)
 static void write_neighbours(struct buf *out, const struct item *items, uint32_t count,
                              double saving)
 {
-
     buf_add_str(out, STR(",\"neighbours\":["));
     for (uint32_t i = 0; i < count; i++) {
         saving += items[i].size.saving;
@@ -174,6 +173,20 @@ static struct item judged(struct str name, const struct advise_series *series,
     return item;
 }
 
+static struct item judged_self(const struct resources *resources,
+                               const struct advise_prices *prices)
+{
+    return judged(STR("gateway"), &resources->series, &resources->reading.given,
+                  &resources->trouble, prices);
+}
+
+static struct item judged_neighbour(const struct advise_neighbour *neighbour,
+                                    const struct advise_prices *prices)
+{
+    return judged(str_of(neighbour->name), &neighbour->series, &neighbour->given,
+                  &neighbour->trouble, prices);
+}
+
 void get_resources(struct call *call)
 {
     const struct resources *resources = &call->admin->resources;
@@ -181,8 +194,7 @@ void get_resources(struct call *call)
     const struct advise_neighbours *all =
         resources->scrape != NULL ? scrape_neighbours(resources->scrape) : NULL;
     struct advise_prices prices = {config->cpu_core_month, config->memory_gib_month};
-    struct item own = judged(STR("gateway"), &resources->series, &resources->reading.given,
-                             &resources->trouble, &prices);
+    struct item own = judged_self(resources, &prices);
     uint32_t count = all != NULL ? all->count : 0;
     struct item *items = arena_take(call->question->arena, ((size_t)count + 1) * sizeof(*items));
     struct buf *out = &call->question->text;
@@ -192,8 +204,7 @@ void get_resources(struct call *call)
         return;
     }
     for (uint32_t i = 0; i < count; i++)
-        items[i] = judged(str_of(all->at[i]->name), &all->at[i]->series, &all->at[i]->given,
-                          &all->at[i]->trouble, &prices);
+        items[i] = judged_neighbour(all->at[i], &prices);
     qsort(items, count, sizeof(*items), by_priority);
     buf_addf(out,
              "{\"interval\":%.6g,\"from\":\"%s\",\"gateway\":", (double)config->interval_ms / 1000,
@@ -205,4 +216,58 @@ void get_resources(struct call *call)
              ",\"targets\":{\"cpu_waste\":%.6g,\"memory_waste\":%.6g,\"stability_score\":%.6g}}",
              WASTE_TARGET, WASTE_TARGET, STABILITY_TARGET);
     answer_json(call, 200);
+}
+
+/* ---- the metrics ---- */
+
+static double or_nan(double value, bool is_known)
+{
+    return is_known ? value : NAN;
+}
+
+static void tell_self(const struct resources *resources, const struct item *own,
+                      struct sheet *sheet)
+{
+    struct str cpu = STR("cpu"), memory = STR("memory");
+    bool has_samples = resources->series.count > 0;
+
+    cell_gauge_set(metrics_series(sheet, M_RESOURCE_WASTE, 1, &cpu),
+                   or_nan(own->size.cpu.waste, has_samples && own->size.cpu.waste >= 0));
+    cell_gauge_set(metrics_series(sheet, M_RESOURCE_WASTE, 1, &memory),
+                   or_nan(own->size.memory.waste, has_samples && own->size.memory.waste >= 0));
+    cell_gauge_set(metrics_cell(sheet, M_RESOURCE_STABILITY),
+                   or_nan(own->size.stability, has_samples));
+}
+
+/* Only the numbers of each priority: names of containers come and go, and would make series
+ * without end. Samples are sorted to judge them, so once for each sample and no oftener. */
+void resources_collect(struct admin *admin, const struct config *config, struct sheet *sheet)
+{
+    struct resources *resources = &admin->resources;
+    const struct advise_neighbours *all =
+        resources->scrape != NULL ? scrape_neighbours(resources->scrape) : NULL;
+    struct advise_prices prices = {config->resources.cpu_core_month,
+                                   config->resources.memory_gib_month};
+    uint32_t counts[ADVISE_URGENT + 1] = {0};
+    struct item item;
+    double saving;
+
+    if (resources->told_us == resources->sampled_us)
+        return;
+    resources->told_us = resources->sampled_us;
+    item = judged_self(resources, &prices);
+    tell_self(resources, &item, sheet);
+    counts[item.size.priority]++;
+    saving = item.size.saving;
+    for (uint32_t i = 0; all != NULL && i < all->count; i++) {
+        item = judged_neighbour(all->at[i], &prices);
+        counts[item.size.priority]++;
+        saving += item.size.saving;
+    }
+    for (uint32_t i = 0; i < COUNT_OF(counts); i++) {
+        struct str name = str_of(advise_priority_name((enum advise_priority)i));
+
+        cell_gauge_set(metrics_series(sheet, M_RESOURCE_CONTAINERS, 1, &name), counts[i]);
+    }
+    cell_gauge_set(metrics_cell(sheet, M_RESOURCE_SAVING), saving);
 }

@@ -41,6 +41,7 @@ enum metric_id {
     M_CACHE_COLLAPSED,      /* cache_collapsed_total */
     M_CACHE_REFRESHES,      /* cache_refreshes_total{outcome}: stored, failed, ceiling */
     M_CACHE_SECOND_LEVEL,   /* cache_second_level_total{outcome} */
+    M_CACHE_EFFICIENCY,     /* cache_efficiency_score gauge */
     M_UPSTREAM_REQUESTS,    /* upstream_requests_total{upstream,target,outcome} */
     M_UPSTREAM_ERRORS,      /* upstream_errors_total{upstream,kind} */
     M_UPSTREAM_DURATION,    /* upstream_duration_seconds{upstream} histogram */
@@ -84,6 +85,10 @@ enum metric_id {
     M_OPEN_FDS,             /* open_fds gauge */
     M_DRAINING,             /* draining gauge */
     M_JOB_WATCHERS,         /* job_watchers */
+    M_RESOURCE_WASTE,       /* resource_waste_ratio{resource} gauge */
+    M_RESOURCE_STABILITY,   /* resource_stability_score gauge */
+    M_RESOURCE_CONTAINERS,  /* resource_containers{priority} gauge */
+    M_RESOURCE_SAVING,      /* resource_monthly_saving gauge */
     M_CERTIFICATE_EXPIRY,   /* tls_certificate_expiry_timestamp_seconds{name} gauge */
     M_CONFIG_RELOADS,       /* config_reloads_total{outcome} */
     M_CONFIG_LAST_RELOAD,   /* config_last_reload_timestamp_seconds gauge */

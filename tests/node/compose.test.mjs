@@ -18,12 +18,14 @@ const services = Object.fromEntries(
 const common = /^x-service:.*\n((?: .*\n)*)/m.exec(text)[1];
 const published = ["alertmanager", "gateway", "grafana", "prometheus"];
 const endsByItself = ["k6"];
+const anomalies = ["disk", "jumpy", "leak", "shaky", "spin"];
+const commonAnomaly = /^x-anomaly:.*\n((?: .*\n)*)/m.exec(text)[1];
 after(stopAll);
 
 test("the services are those that belong to a gateway", () => {
   const own = ["gateway", "sample", "redis", "alerts", "k6"];
   const watching = ["alertmanager", "cadvisor", "grafana", "node-exporter", "prometheus", "redis-exporter"];
-  assert.deepEqual(Object.keys(services).sort(), [...own, ...watching].sort());
+  assert.deepEqual(Object.keys(services).sort(), [...own, ...watching, ...anomalies].sort());
 });
 
 for (const [name, lines] of Object.entries(services)) {
@@ -35,6 +37,12 @@ for (const [name, lines] of Object.entries(services)) {
   });
 
   test(`${name} has a healthcheck, a restart policy and a pinned image`, () => {
+    if (anomalies.includes(name)) {
+      assert.match(lines, /^    <<: \*anomaly$/m);
+      assert.match(commonAnomaly, /^  <<: \*service\n  profiles: \[anomalies\]\n  image: \S+:local$/m);
+      assert.match(commonAnomaly, /^  network_mode: none$/m);
+      return;
+    }
     if (endsByItself.includes(name)) assert.match(lines, /^    restart: "no"\n    profiles: \[load\]$/m);
     else assert.match(lines, /^    healthcheck:$/m);
     assert.match(lines, /^    <<: \*service$/m);

@@ -22,6 +22,7 @@ const containers = {
   gauge: {
     container_last_seen: container, container_start_time_seconds: container,
     container_memory_working_set_bytes: container, container_spec_memory_limit_bytes: container,
+    container_spec_cpu_quota: container, container_spec_cpu_period: container,
   },
 };
 const machine = {

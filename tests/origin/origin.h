@@ -153,7 +153,7 @@ path_fn show_slow, show_slow_body, show_events, show_analyze, show_jobs, show_jo
 path_fn show_changing; /* changing.c */
 path_fn show_products, show_categories, show_accounts, show_profiles, show_transactions,
     show_models, show_analytics;
-path_fn show_broken;
+path_fn show_broken, show_anomaly;
 path_fn broken_drip, broken_endless, broken_early_413; /* broken_stream.c */
 path_fn broken_extra, broken_idle_408, broken_flood, broken_big_header, broken_many_headers,
     broken_close_reused, broken_never;

@@ -43,6 +43,7 @@ static const struct {
     {"/private", show_private},
     {"/upload", show_upload},
     {"/broken/", show_broken},
+    {"/anomaly/", show_anomaly},
 };
 
 /* ---- counts ---- */
