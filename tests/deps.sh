@@ -18,7 +18,8 @@ packages_of() {
     run)   echo ca-certificates curl ;;
     chroot) echo mmdebstrap=mmdebstrap iproute2=ip debian-archive-keyring ;;
     deb)   echo dpkg-dev=dpkg-shlibdeps binutils=strip lintian=lintian ;;
-    bench) echo libcmocka-dev wrk=wrk nginx-light=nginx haproxy=haproxy varnish=varnishd ;;
+    bench) echo libcmocka-dev wrk=wrk nginx-light=nginx haproxy=haproxy varnish=varnishd redis-server=redis-server \
+        libnginx-mod-http-lua lua-nginx-redis ;;
     *)     echo "deps.sh: no group '$1'" >&2; exit 2 ;;
     esac
 }

@@ -16,8 +16,7 @@ static void ask(const struct window_config *const *windows, union window_record 
     for (uint32_t i = 0; i < state->count; i++) {
         struct limit_window *out = &state->windows[i];
 
-        window_roll(windows[i], &records[i], now);
-        out->refuses = cost > 0 && !window_allows(windows[i], &records[i], cost, now);
+        out->refuses = !window_ask(windows[i], &records[i], cost, now) && cost > 0;
         out->retry_us = 0;
         if (!out->refuses)
             continue;
@@ -35,11 +34,8 @@ void decision_take(const struct window_config *const *windows, union window_reco
 {
     state->count = count;
     ask(windows, records, cost, now, state);
-    for (uint32_t i = 0; i < count; i++) {
-        if (state->allowed && cost > 0)
-            window_add(windows[i], &records[i], cost, now);
-        window_describe(windows[i], &records[i], now, &state->windows[i]);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        window_take(windows[i], &records[i], state->allowed ? cost : 0, now, &state->windows[i]);
 }
 
 uint32_t decision_windows(const struct limit_policy *policies, uint32_t policy_count,

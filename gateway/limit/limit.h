@@ -49,6 +49,9 @@ struct limit_policy {
     struct hash128 key;  /* of client (and route): where its counters live */
     struct hash128 home; /* the client, or the key itself: what a store keeps together */
 };
+/* Whose decision comes soon: begins to bring its counters near, because a miss of the caches is
+ * half of a decision. Free to be wrong. */
+void limit_hint(const struct limiter *limiter, struct hash128 key);
 /* Takes `cost` from every window of all policies, or from none. Fills state with what is left
  * after. With cost 0 nothing is taken: a look. dry_run windows are for the caller to ignore. */
 void limit_take(struct limiter *limiter, const struct limit_policy *policies, uint32_t policy_count,

@@ -38,7 +38,29 @@ union window_record {
 _Static_assert(sizeof(union window_record) == RECORD_WORDS * sizeof(uint64_t), "five words");
 
 /* How many words a record of this kind has. */
-uint32_t window_words(enum window_kind kind);
+static inline uint32_t window_words(enum window_kind kind)
+{
+    switch (kind) {
+    case WINDOW_BUCKET:
+        return 1;
+    case WINDOW_SLIDING:
+    case WINDOW_FIXED:
+    case WINDOW_CALENDAR:
+        return 2;
+    case WINDOW_STRICT:
+        return RECORD_WORDS;
+    }
+    return RECORD_WORDS;
+}
+/* Copies a record's words; no call for so few. */
+static inline void words_copy(uint64_t *to, const uint64_t *from, uint32_t words)
+{
+    to[0] = from[0];
+    if (words > 1)
+        to[1] = from[1];
+    if (words > 2)
+        memcpy(to + 2, from + 2, (RECORD_WORDS - 2) * sizeof(*to));
+}
 /* Most requests at one moment: the limit, of a bucket its burst. */
 uint64_t window_capacity(const struct window_config *window);
 /* Of a bucket: the time that one request costs. Of a strict window: an eighth of its period. */
@@ -50,7 +72,8 @@ void window_roll(const struct window_config *window, union window_record *record
                  struct limit_time now);
 bool window_allows(const struct window_config *window, const union window_record *record,
                    uint64_t cost, struct limit_time now);
-void window_add(const struct window_config *window, union window_record *record, uint64_t cost,
+/* window_roll() and window_allows() in one step. */
+bool window_ask(const struct window_config *window, union window_record *record, uint64_t cost,
                 struct limit_time now);
 void window_give_back(const struct window_config *window, union window_record *record,
                       uint64_t cost, struct limit_time now);
@@ -61,6 +84,17 @@ uint64_t window_wait_us(const struct window_config *window, const union window_r
 /* Microseconds until the record says the same as one never used. */
 uint64_t window_idle_us(const struct window_config *window, const union window_record *record,
                         struct limit_time now);
+/* What a table keeps beside a record: window_idle_us(), and the used share, of 65535. */
+struct window_rest {
+    uint64_t idle_us;
+    uint16_t load;
+};
+struct window_rest window_rest(const struct window_config *window,
+                               const union window_record *record, uint64_t remaining,
+                               struct limit_time now);
+/* Adds `cost`, whatever is left, and describes what is left then. */
+void window_take(const struct window_config *window, union window_record *record, uint64_t cost,
+                 struct limit_time now, struct limit_window *out);
 /* Fills everything but `refuses` and `retry_us`. */
 void window_describe(const struct window_config *window, const union window_record *record,
                      struct limit_time now, struct limit_window *out);
@@ -103,8 +137,9 @@ struct limit_shard {
     pthread_mutex_t lock;
     struct limit_slot *slots; /* owned */
     uint64_t slot_count;      /* a power of two */
+    uint64_t changes;         /* grows whenever a pointer to a slot may have become wrong */
+    /* to here one line, with which a decision for a known client does */
     uint64_t count, cap;
-    uint64_t changes; /* grows whenever a pointer to a slot may have become wrong */
     uint64_t evicted_idle, evicted_busy;
 } __attribute__((aligned(64)));
 
@@ -188,6 +223,17 @@ struct table_key table_key_of(const struct limiter *limiter, struct hash128 key,
 static inline uint32_t table_stamp(uint64_t mono_us)
 {
     return (uint32_t)(mono_us / 1000000) + 1;
+}
+/* Brings a key's line near. No lock is wanted: what it reads may be old, and a line that is no
+ * longer a slot's is a wasted hint. */
+static inline void table_prefetch(const struct limiter *limiter, const struct table_key *key)
+{
+    const struct limit_shard *shard = &limiter->shards[key->shard];
+    uintptr_t slots = (uintptr_t)__atomic_load_n(&shard->slots, __ATOMIC_RELAXED);
+    uint64_t count = __atomic_load_n(&shard->slot_count, __ATOMIC_RELAXED);
+
+    __builtin_prefetch(
+        (const void *)(slots + (key->home & (count - 1)) * sizeof(struct limit_slot)), 1);
 }
 /* Of a locked shard; NULL: not there. */
 struct limit_slot *table_find(const struct limiter *limiter, const struct table_key *key);

@@ -38,27 +38,44 @@ struct plan {
     uint32_t shard_count;
 };
 
+/* Up to eight bytes as a number; every byte tells. */
+static uint64_t word_of(const char *from, size_t len)
+{
+    uint64_t word = 0;
+    uint32_t low, high;
+
+    if (len >= sizeof(word)) {
+        memcpy(&word, from, sizeof(word));
+    } else if (len >= sizeof(low)) {
+        memcpy(&low, from, sizeof(low));
+        memcpy(&high, from + len - sizeof(high), sizeof(high));
+        word = low | (uint64_t)high << 32;
+    } else {
+        for (size_t i = 0; i < len; i++)
+            word = word << 8 | (uint8_t)from[i];
+    }
+    return word;
+}
+
 /* Three bits of kind, so that no record is ever read as another kind's, and 13 of name and
  * period: should two collide, a renamed window begins with its predecessor's count. */
 static uint16_t tag_of(const struct window_config *window)
 {
-    uint64_t h = (uint64_t)window->period_ms * UINT64_C(0x9e3779b97f4a7c15), word;
+    uint64_t h = (uint64_t)window->period_ms * UINT64_C(0x9e3779b97f4a7c15) + window->name.len;
 
-    for (size_t at = 0; at < window->name.len; at += sizeof(word)) {
-        size_t left = window->name.len - at;
-
-        word = 0;
-        memcpy(&word, window->name.ptr + at, left < sizeof(word) ? left : sizeof(word));
-        h = (h ^ h >> 29 ^ word) * UINT64_C(0xbf58476d1ce4e5b9);
-    }
+    for (size_t at = 0; at < window->name.len; at += sizeof(h))
+        h = (h ^ h >> 29 ^ word_of(window->name.ptr + at, window->name.len - at)) *
+            UINT64_C(0xbf58476d1ce4e5b9);
     return (uint16_t)((h >> 51) << 3 | ((uint64_t)window->kind + 1));
 }
 
+/* The slot begins to come near while the windows' tags are computed. */
 static struct part *plan_part(struct plan *plan, uint32_t policy, uint32_t number)
 {
     struct part *part = &plan->parts[plan->part_count++];
 
     part->key = table_key_of(plan->limiter, plan->policies[policy].key, number);
+    table_prefetch(plan->limiter, &part->key);
     memset(part->tag, 0, sizeof(part->tag));
     part->policy = policy;
     part->first = plan->window_count;
@@ -130,8 +147,7 @@ static void carry_over(struct plan *plan, uint32_t policy, const struct limit_sl
 
             for (uint32_t i = 0; i < part->count && part->policy == policy; i++) {
                 if (part->tag[i] == slot->tag[r])
-                    memcpy(plan->records[part->first + i].words, slot->words + at,
-                           words * sizeof(uint64_t));
+                    words_copy(plan->records[part->first + i].words, slot->words + at, words);
             }
         }
         at += words;
@@ -152,61 +168,54 @@ static void load_reshaped(struct plan *plan, uint32_t policy)
 
 static void load_part(struct plan *plan, const struct part *part, const uint64_t from[RECORD_WORDS])
 {
-    uint32_t at = 0;
+    for (uint32_t i = part->first; i < part->first + part->count; i++) {
+        uint32_t words = window_words(plan->windows[i]->kind);
 
-    for (uint32_t i = 0; i < part->count; i++) {
-        union window_record *record = &plan->records[part->first + i];
-        uint32_t words = window_words(plan->windows[part->first + i]->kind);
-
-        memcpy(record->words, from + at, words * sizeof(uint64_t));
-        at += words;
+        words_copy(plan->records[i].words, from, words);
+        from += words;
     }
+}
+
+static void load_nothing(struct plan *plan, const struct part *part)
+{
+    memset(&plan->records[part->first], 0, part->count * sizeof(plan->records[0]));
 }
 
 /* Fills the records from the table: zeros where there is nothing. */
 static void plan_load(struct plan *plan, struct limit_time now)
 {
-    uint32_t stamp = table_stamp(now.mono_us);
     uint64_t words[RECORD_WORDS];
-    bool is_reshaped[MOST_POLICIES] = {false, false};
+    uint32_t reshaped = 0; /* a bit for each policy */
 
-    memset(plan->records, 0, plan->window_count * sizeof(plan->records[0]));
     for (uint32_t i = 0; i < plan->part_count; i++) {
         struct part *part = &plan->parts[i];
 
         part->slot = table_find(plan->limiter, &part->key);
         part->changes = plan->limiter->shards[part->key.shard].changes;
-        if (part->slot == NULL) {
-            if (overflow_get(plan->limiter, part->key.word, part->tag, stamp, words))
-                load_part(plan, part, words);
+        if (part->slot != NULL && memcmp(part->slot->tag, part->tag, sizeof(part->tag)) == 0) {
+            load_part(plan, part, part->slot->words);
             continue;
         }
-        if (memcmp(part->slot->tag, part->tag, sizeof(part->tag)) == 0)
-            load_part(plan, part, part->slot->words);
-        else
-            is_reshaped[part->policy] = true;
+        load_nothing(plan, part);
+        if (part->slot != NULL)
+            reshaped |= 1U << part->policy;
+        else if (overflow_get(plan->limiter, part->key.word, part->tag, table_stamp(now.mono_us),
+                              words))
+            load_part(plan, part, words);
     }
-    for (uint32_t policy = 0; policy < MOST_POLICIES; policy++) {
-        if (is_reshaped[policy])
+    for (uint32_t policy = 0; reshaped >> policy != 0; policy++) {
+        if (reshaped >> policy & 1)
             load_reshaped(plan, policy);
     }
 }
 
-static uint16_t load_share(uint64_t remaining, uint64_t capacity)
-{
-    if (capacity == 0 || remaining >= capacity)
-        return 0;
-    return (uint16_t)(65535.0 * (double)(capacity - remaining) / (double)capacity);
-}
-
-/* Writes one part back; `remaining` of its windows says how full they are, or NULL. */
+/* Writes one part back; `remaining` of its windows says how full they are. */
 static void store_part(struct plan *plan, struct part *part, const struct limit_state *state,
                        struct limit_time now)
 {
     struct limit_shard *shard = &plan->limiter->shards[part->key.shard];
     struct limit_slot *slot = part->slot;
-    uint64_t idle_us = 0;
-    uint32_t at = 0;
+    uint64_t idle_us = 0, *to;
 
     if (slot == NULL || shard->changes != part->changes)
         slot = table_find(plan->limiter, &part->key);
@@ -214,18 +223,25 @@ static void store_part(struct plan *plan, struct part *part, const struct limit_
         slot = table_claim(plan->limiter, &part->key, table_stamp(now.mono_us));
     memcpy(slot->tag, part->tag, sizeof(slot->tag));
     slot->load = 0;
+    to = slot->words;
     for (uint32_t i = part->first; i < part->first + part->count; i++) {
         const struct window_config *window = plan->windows[i];
-        uint64_t idle = window_idle_us(window, &plan->records[i], now);
-        uint16_t load = load_share(state->windows[i].remaining, window_capacity(window));
+        struct window_rest rest =
+            window_rest(window, &plan->records[i], state->windows[i].remaining, now);
 
-        memcpy(slot->words + at, plan->records[i].words,
-               window_words(window->kind) * sizeof(uint64_t));
-        at += window_words(window->kind);
-        idle_us = idle > idle_us ? idle : idle_us;
-        slot->load = load > slot->load ? load : slot->load;
+        words_copy(to, plan->records[i].words, window_words(window->kind));
+        to += window_words(window->kind);
+        idle_us = rest.idle_us > idle_us ? rest.idle_us : idle_us;
+        slot->load = rest.load > slot->load ? rest.load : slot->load;
     }
     slot->idle_stamp = table_stamp(now.mono_us + idle_us) + 1;
+}
+
+void limit_hint(const struct limiter *limiter, struct hash128 key)
+{
+    struct table_key first = table_key_of(limiter, key, 0);
+
+    table_prefetch(limiter, &first);
 }
 
 void limit_take(struct limiter *limiter, const struct limit_policy *policies, uint32_t policy_count,
@@ -243,8 +259,9 @@ void limit_take(struct limiter *limiter, const struct limit_policy *policies, ui
     plan_unlock(&plan);
 }
 
-void limit_give_back(struct limiter *limiter, const struct limit_policy *policies,
-                     uint32_t policy_count, uint64_t cost, struct limit_time now)
+/* Takes or gives back without asking. Nothing is given back to who was dropped since. */
+static void change(struct limiter *limiter, const struct limit_policy *policies,
+                   uint32_t policy_count, uint64_t taken, uint64_t given, struct limit_time now)
 {
     struct plan plan;
     struct limit_state state;
@@ -253,32 +270,27 @@ void limit_give_back(struct limiter *limiter, const struct limit_policy *policie
     plan_load(&plan, now);
     for (uint32_t i = 0; i < plan.window_count; i++) {
         window_roll(plan.windows[i], &plan.records[i], now);
-        window_give_back(plan.windows[i], &plan.records[i], cost, now);
-        window_describe(plan.windows[i], &plan.records[i], now, &state.windows[i]);
+        if (given > 0)
+            window_give_back(plan.windows[i], &plan.records[i], given, now);
+        window_take(plan.windows[i], &plan.records[i], taken, now, &state.windows[i]);
     }
     for (uint32_t i = 0; i < plan.part_count; i++) {
-        if (plan.parts[i].slot != NULL) /* nothing to give to who was dropped since */
+        if (plan.parts[i].slot != NULL || taken > 0)
             store_part(&plan, &plan.parts[i], &state, now);
     }
     plan_unlock(&plan);
 }
 
+void limit_give_back(struct limiter *limiter, const struct limit_policy *policies,
+                     uint32_t policy_count, uint64_t cost, struct limit_time now)
+{
+    change(limiter, policies, policy_count, 0, cost, now);
+}
+
 void limit_charge(struct limiter *limiter, const struct limit_policy *policies,
                   uint32_t policy_count, uint64_t cost, struct limit_time now)
 {
-    struct plan plan;
-    struct limit_state state;
-
-    plan_lock(&plan, limiter, policies, policy_count);
-    plan_load(&plan, now);
-    for (uint32_t i = 0; i < plan.window_count; i++) {
-        window_roll(plan.windows[i], &plan.records[i], now);
-        window_add(plan.windows[i], &plan.records[i], cost, now);
-        window_describe(plan.windows[i], &plan.records[i], now, &state.windows[i]);
-    }
-    for (uint32_t i = 0; i < plan.part_count; i++)
-        store_part(&plan, &plan.parts[i], &state, now);
-    plan_unlock(&plan);
+    change(limiter, policies, policy_count, cost, 0, now);
 }
 
 void memory_put(struct limiter *limiter, const struct limit_policy *policies, uint32_t policy_count,

@@ -280,8 +280,8 @@ static bool grow(const struct limiter *limiter, struct limit_shard *shard)
         slots[(home + step) & (count - 1)] = old[i];
     }
     free(old);
-    shard->slots = slots;
-    shard->slot_count = count;
+    __atomic_store_n(&shard->slots, slots, __ATOMIC_RELAXED); /* for table_prefetch() */
+    __atomic_store_n(&shard->slot_count, count, __ATOMIC_RELAXED);
     shard->changes++;
     return true;
 }

@@ -9,30 +9,13 @@
  *
  * Whole numbers only, so that the wait we name is exactly the wait that is needed. Pure
  * functions; any thread. */
-#include "limit/limit_priv.h"
+#include "limit/window_priv.h"
 
-enum { US_PER_MS = 1000, NS_PER_US = 1000 };
 static const uint64_t FAR_NS = UINT64_MAX / 4;     /* 146 years: no sum of two overflows */
 static const uint64_t CLOCK_SLACK_NS = 1000000000; /* workers read the clock once a turn */
 static const uint64_t CLOCK_SLACK_US = 1000000;
 
 __extension__ typedef unsigned __int128 wide;
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t minus(uint64_t a, uint64_t b)
-{
-    return a > b ? a - b : 0;
-}
-
-/* A charge that nobody was asked for may pass any limit: it stays at the most that fits. */
-static uint32_t plus32(uint32_t a, uint64_t b)
-{
-    return (uint32_t)smaller(a + smaller(b, UINT32_MAX), UINT32_MAX);
-}
 
 /* a * b / c, rounded down. Counts times periods pass 64 bits only for huge windows. */
 static uint64_t share(uint64_t a, uint64_t b, uint64_t c)
@@ -53,32 +36,6 @@ static uint64_t share_up(uint64_t a, uint64_t b, uint64_t c)
     if (!__builtin_mul_overflow(a, b, &product))
         return product / c + (product % c != 0);
     return (uint64_t)(((wide)a * b + c - 1) / c);
-}
-
-static uint64_t period_us(const struct window_config *window)
-{
-    return window->period_ms > 0 ? (uint64_t)window->period_ms * US_PER_MS : 1;
-}
-
-uint32_t window_words(enum window_kind kind)
-{
-    switch (kind) {
-    case WINDOW_BUCKET:
-        return 1;
-    case WINDOW_SLIDING:
-    case WINDOW_FIXED:
-    case WINDOW_CALENDAR:
-        return 2;
-    case WINDOW_STRICT:
-        return RECORD_WORDS;
-    }
-    return RECORD_WORDS;
-}
-
-/* Sliding and strict windows count in 32 bits; limit_check() refuses more. */
-static uint64_t limit_of(const struct window_config *window)
-{
-    return smaller(window->limit, UINT32_MAX);
 }
 
 uint64_t window_capacity(const struct window_config *window)
@@ -120,23 +77,42 @@ static uint64_t bucket_full_ns(const struct window_config *window, uint64_t inte
     return bucket_span_ns(window_capacity(window), interval_ns);
 }
 
-static uint64_t now_ns(struct limit_time now)
+static void bucket_roll_to(union window_record *record, uint64_t at, uint64_t full)
 {
-    return now.mono_us * NS_PER_US;
+    if (record->bucket.tat_ns <= at)
+        record->bucket.tat_ns = at;
+    else if (record->bucket.tat_ns > at + full + CLOCK_SLACK_NS)
+        record->bucket.tat_ns = at + full; /* a reload made the bucket smaller */
 }
 
 static void bucket_roll(const struct window_config *window, union window_record *record,
                         struct limit_time now)
 {
-    uint64_t at = now_ns(now), most;
+    bucket_roll_to(record, now_ns(now), bucket_full_ns(window, window_interval_ns(window)));
+}
 
-    if (record->bucket.tat_ns <= at) {
-        record->bucket.tat_ns = at;
-        return;
-    }
-    most = at + bucket_full_ns(window, window_interval_ns(window));
-    if (record->bucket.tat_ns > most + CLOCK_SLACK_NS) /* a reload made the bucket smaller */
-        record->bucket.tat_ns = most;
+/* Both in one, because each has to divide. */
+static bool bucket_ask(const struct window_config *window, union window_record *record,
+                       uint64_t cost, struct limit_time now)
+{
+    uint64_t interval = window_interval_ns(window), full = bucket_full_ns(window, interval);
+    uint64_t at = now_ns(now);
+
+    bucket_roll_to(record, at, full);
+    return cost <= window_capacity(window) &&
+           record->bucket.tat_ns + bucket_span_ns(cost, interval) <= at + full;
+}
+
+static void bucket_take(const struct window_config *window, union window_record *record,
+                        uint64_t cost, struct limit_time now, struct limit_window *out)
+{
+    uint64_t interval = window_interval_ns(window), full = bucket_full_ns(window, interval);
+    uint64_t at = now_ns(now), wait;
+
+    record->bucket.tat_ns += bucket_span_ns(cost, interval);
+    wait = minus(record->bucket.tat_ns, at);
+    out->remaining = minus(at + full, record->bucket.tat_ns) / interval;
+    out->reset_us = (wait + NS_PER_US - 1) / NS_PER_US;
 }
 
 static uint64_t bucket_wait_us(const struct window_config *window,
@@ -184,8 +160,8 @@ static bool sliding_allows(const struct window_config *window, const union windo
 
     if (taken > limit || cost > limit - taken)
         return false;
-    return (wide)(limit - taken - cost) * period >=
-           (wide)record->sliding.previous * (period - elapsed);
+    return record->sliding.previous == 0 || (wide)(limit - taken - cost) * period >=
+                                                (wide)record->sliding.previous * (period - elapsed);
 }
 
 static uint64_t sliding_wait_us(const struct window_config *window,
@@ -207,85 +183,20 @@ static uint64_t sliding_wait_us(const struct window_config *window,
     return period - elapsed + period - smaller(share(limit - cost, period, taken), period);
 }
 
-static uint64_t sliding_remaining(const struct window_config *window,
-                                  const union window_record *record, struct limit_time now)
+static void sliding_take(const struct window_config *window, union window_record *record,
+                         uint64_t cost, struct limit_time now, struct limit_window *out)
 {
-    uint64_t period = period_us(window), elapsed = sliding_elapsed_us(window, record, now);
-    uint64_t fading = share_up(record->sliding.previous, period - elapsed, period);
+    uint64_t period = period_us(window), left, fading;
 
-    return minus(limit_of(window), record->sliding.current + fading);
-}
-
-/* ---- strict: eighths of the period, every touched one counted whole ---- */
-
-/* A whole number of µs, because a period is whole ms and 8 divides 1000. */
-uint64_t window_slice_us(const struct window_config *window)
-{
-    return period_us(window) >= STRICT_SLICES ? period_us(window) / STRICT_SLICES : 1;
-}
-
-static void strict_roll(const struct window_config *window, union window_record *record,
-                        struct limit_time now)
-{
-    enum { SLICES = STRICT_SLICES + 1, CLOCK_SLACK = 64 };
-    uint32_t *counts = record->strict.counts;
-    uint32_t index = (uint32_t)(now.mono_us / window_slice_us(window));
-    uint32_t gone = index - record->strict.index;
-
-    if (gone > UINT32_MAX - CLOCK_SLACK) /* a clock that was read a little earlier */
-        return;
-    if (gone >= SLICES) {
-        memset(counts, 0, sizeof(record->strict.counts));
-    } else if (gone > 0) {
-        memmove(counts + gone, counts, (SLICES - gone) * sizeof(counts[0]));
-        memset(counts, 0, gone * sizeof(counts[0]));
+    if (cost > 0) {
+        if (record->sliding.current == 0 && record->sliding.previous == 0)
+            record->sliding.start_us = now.mono_us;
+        record->sliding.current = plus32(record->sliding.current, cost);
     }
-    record->strict.index = index;
-}
-
-static uint64_t strict_used(const union window_record *record, uint32_t slices)
-{
-    uint64_t used = 0;
-
-    for (uint32_t i = 0; i < slices; i++)
-        used += record->strict.counts[i];
-    return used;
-}
-
-/* Until `steps` slices from the newest one's begin on have passed. */
-static uint64_t strict_until_us(const struct window_config *window,
-                                const union window_record *record, uint64_t steps,
-                                struct limit_time now)
-{
-    uint64_t slice = window_slice_us(window), index = now.mono_us / slice;
-    uint64_t ahead = (uint32_t)(record->strict.index - (uint32_t)index); /* 0 but for old clocks */
-
-    return (index + ahead + steps) * slice - now.mono_us;
-}
-
-static uint64_t strict_wait_us(const struct window_config *window,
-                               const union window_record *record, uint64_t cost,
-                               struct limit_time now)
-{
-    uint64_t limit = limit_of(window);
-
-    if (cost > limit)
-        return period_us(window);
-    for (uint32_t steps = 0; steps <= STRICT_SLICES + 1; steps++) {
-        if (strict_used(record, STRICT_SLICES + 1 - steps) + cost <= limit)
-            return steps == 0 ? 0 : strict_until_us(window, record, steps, now);
-    }
-    return period_us(window);
-}
-
-static uint64_t strict_idle_us(const struct window_config *window,
-                               const union window_record *record, struct limit_time now)
-{
-    for (uint32_t age = 0; age <= STRICT_SLICES; age++) {
-        if (record->strict.counts[age] > 0)
-            return strict_until_us(window, record, STRICT_SLICES + 1 - age, now);
-    }
-    return 0;
+    left = period - sliding_elapsed_us(window, record, now);
+    fading = share_up(record->sliding.previous, left, period);
+    out->remaining = minus(limit_of(window), record->sliding.current + fading);
+    out->reset_us = left;
 }
 
 /* ---- fixed and calendar: one count until an instant ---- */
@@ -344,6 +255,24 @@ void window_roll(const struct window_config *window, union window_record *record
     }
 }
 
+bool window_ask(const struct window_config *window, union window_record *record, uint64_t cost,
+                struct limit_time now)
+{
+    switch (window->kind) {
+    case WINDOW_BUCKET:
+        return bucket_ask(window, record, cost, now);
+    case WINDOW_SLIDING:
+        sliding_roll(window, record, now);
+        return sliding_allows(window, record, cost, now);
+    case WINDOW_FIXED:
+    case WINDOW_STRICT:
+    case WINDOW_CALENDAR:
+        break;
+    }
+    window_roll(window, record, now);
+    return window_allows(window, record, cost, now);
+}
+
 bool window_allows(const struct window_config *window, const union window_record *record,
                    uint64_t cost, struct limit_time now)
 {
@@ -363,28 +292,6 @@ bool window_allows(const struct window_config *window, const union window_record
         return strict_used(record, STRICT_SLICES + 1) <= capacity - cost;
     }
     return false;
-}
-
-void window_add(const struct window_config *window, union window_record *record, uint64_t cost,
-                struct limit_time now)
-{
-    switch (window->kind) {
-    case WINDOW_BUCKET:
-        record->bucket.tat_ns += bucket_span_ns(cost, window_interval_ns(window));
-        break;
-    case WINDOW_SLIDING:
-        if (record->sliding.current == 0 && record->sliding.previous == 0)
-            record->sliding.start_us = now.mono_us;
-        record->sliding.current = plus32(record->sliding.current, cost);
-        break;
-    case WINDOW_FIXED:
-    case WINDOW_CALENDAR:
-        record->fixed.count += cost;
-        break;
-    case WINDOW_STRICT:
-        record->strict.counts[0] = plus32(record->strict.counts[0], cost);
-        break;
-    }
 }
 
 void window_give_back(const struct window_config *window, union window_record *record,
@@ -454,33 +361,49 @@ uint64_t window_idle_us(const struct window_config *window, const union window_r
     return 0;
 }
 
-void window_describe(const struct window_config *window, const union window_record *record,
-                     struct limit_time now, struct limit_window *out)
+struct window_rest window_rest(const struct window_config *window,
+                               const union window_record *record, uint64_t remaining,
+                               struct limit_time now)
 {
-    uint64_t interval;
+    uint64_t capacity = window_capacity(window);
+    struct window_rest rest = {.idle_us = window_idle_us(window, record, now)};
 
+    if (remaining < capacity)
+        rest.load = (uint16_t)(65535.0 * (double)(capacity - remaining) / (double)capacity);
+    return rest;
+}
+
+void window_take(const struct window_config *window, union window_record *record, uint64_t cost,
+                 struct limit_time now, struct limit_window *out)
+{
     out->window = window;
     out->limit = window->limit;
     switch (window->kind) {
     case WINDOW_BUCKET:
-        interval = window_interval_ns(window);
-        out->remaining =
-            minus(now_ns(now) + bucket_full_ns(window, interval), record->bucket.tat_ns) / interval;
-        out->reset_us = window_idle_us(window, record, now);
+        bucket_take(window, record, cost, now, out);
         break;
     case WINDOW_SLIDING:
-        out->remaining = sliding_remaining(window, record, now);
-        out->reset_us = period_us(window) - sliding_elapsed_us(window, record, now);
+        sliding_take(window, record, cost, now, out);
         break;
     case WINDOW_FIXED:
     case WINDOW_CALENDAR:
+        record->fixed.count += cost;
         out->remaining = minus(window->limit, record->fixed.count);
         out->reset_us = fixed_end_us(window, record, now);
         break;
     case WINDOW_STRICT:
+        record->strict.counts[0] = plus32(record->strict.counts[0], cost);
         out->remaining = minus(limit_of(window), strict_used(record, STRICT_SLICES + 1));
         out->reset_us = window_idle_us(window, record, now);
         break;
     }
     out->next_us = out->remaining == 0 ? window_wait_us(window, record, 1, now) : 0;
+}
+
+void window_describe(const struct window_config *window, const union window_record *record,
+                     struct limit_time now, struct limit_window *out)
+{
+    union window_record copy = *record;
+
+    window_take(window, &copy, 0, now, out);
 }

@@ -96,6 +96,8 @@ enum step stage_identify(struct request *r)
     if (!route_address_may(r))
         return reply_problem(r, 403, "address_denied", "The route does not serve this address.",
                              STR_NONE);
+    if (r->context->store == NULL && r->config->limits.enabled)
+        limit_hint(r->context->shared->limiter, r->who.caller.hash);
     limit_override_tier(r);
     switch (r->identity) {
     case IDENTIFY_OK:

@@ -246,7 +246,7 @@ static void a_policy_of_many_slots_is_as_exact_as_its_windows(void **state)
             struct limit_window one;
 
             if (want)
-                window_add(&everything.at[i], &records[i], 1, at(now));
+                window_take(&everything.at[i], &records[i], 1, at(now), &one);
             window_describe(&everything.at[i], &records[i], at(now), &one);
             assert_int_equal(one.remaining, got.windows[i].remaining);
             assert_int_equal(one.reset_us, got.windows[i].reset_us);

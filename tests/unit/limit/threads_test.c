@@ -47,6 +47,12 @@ static void *hammer_run(void *arg)
             policies[0] = policies[1];
             policies[1] = first;
         }
+        limit_hint(hammer->limiter, caller); /* while another thread makes the table grow */
+        if (i % 8 == 0) {
+            struct limit_policy newcomer = {&route, {i, (uint64_t)(uintptr_t)hammer}};
+
+            limit_take(hammer->limiter, &newcomer, 1, 1, now, &state);
+        }
         limit_take(hammer->limiter, policies, hammer->with_route ? 2 : 1, 1, now, &state);
         hammer->admitted[i % CLIENTS] += state.allowed;
         if (i % 512 == 0)

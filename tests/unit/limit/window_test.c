@@ -30,6 +30,14 @@ static struct limit_time at(uint64_t mono_us)
     return (struct limit_time){mono_us, INT64_C(1700000000000000) + (int64_t)mono_us};
 }
 
+static void add(const struct window_config *window, union window_record *record, uint64_t cost,
+                struct limit_time now)
+{
+    struct limit_window unused;
+
+    window_take(window, record, cost, now, &unused);
+}
+
 /* ---- admissions, all of them ---- */
 
 struct history {
@@ -229,9 +237,14 @@ static void walk(size_t row)
         struct limit_window before, after;
 
         now += next_gap(period, w->limit);
+        union window_record copy = record;
+        bool asked = window_ask(w, &copy, cost, at(now));
+
         window_roll(w, &record, at(now));
         window_describe(w, &record, at(now), &before);
         bool got = window_allows(w, &record, cost, at(now));
+        if (asked != got)
+            fail_msg("%s, step %d: in one step %d, in two %d", walks[row].name, step, asked, got);
         bool want = walks[row].model(&model, now, cost);
         if (got != want)
             fail_msg("%s, step %d: got %d, want %d", walks[row].name, step, got, want);
@@ -242,7 +255,7 @@ static void walk(size_t row)
             wait_is_honest(walks[row].name, w, &record, cost, now);
             continue;
         }
-        window_add(w, &record, cost, at(now));
+        add(w, &record, cost, at(now));
         window_describe(w, &record, at(now), &after);
         if (after.remaining + cost != before.remaining)
             fail_msg("%s, step %d: %" PRIu64 " left became %" PRIu64, walks[row].name, step,
@@ -283,7 +296,7 @@ static void run_steps(struct window_config w, const struct step *steps, size_t c
         for (uint64_t k = 0; k < steps[i].count; k++) {
             if (!window_allows(&w, &record, 1, now))
                 continue;
-            window_add(&w, &record, 1, now);
+            add(&w, &record, 1, now);
             passed++;
         }
         window_describe(&w, &record, now, &seen);
@@ -364,7 +377,7 @@ static void the_best_adversary_stays_under_twice_a_sliding_limit(void **state)
                 break;
             if (!window_allows(&w, &record, 1, at(now)))
                 break;
-            window_add(&w, &record, 1, at(now));
+            add(&w, &record, 1, at(now));
             history_add(now, 1);
         }
         assert_true(admitted(now > 60 * S ? now - 60 * S : 0, now + 1) < 200);
@@ -389,10 +402,9 @@ static void a_sliding_wait_is_the_length_and_one_slot_at_most(void **state)
         struct window_config w = window_of(WINDOW_SLIDING, sliding_waits[i].limit, 0, 60000);
         union window_record record = {{0}};
 
-        window_add(&w, &record, 1, at(S));
+        add(&w, &record, 1, at(S));
         if (sliding_waits[i].limit > 1)
-            window_add(&w, &record, sliding_waits[i].limit - 1,
-                       at(S + sliding_waits[i].at_ms * 1000));
+            add(&w, &record, sliding_waits[i].limit - 1, at(S + sliding_waits[i].at_ms * 1000));
         uint64_t wait = window_wait_us(&w, &record, 1, at(S + sliding_waits[i].at_ms * 1000));
         if ((wait + S - 1) / S > sliding_waits[i].most_s)
             fail_msg("%s: %" PRIu64 " us", sliding_waits[i].name, wait);
@@ -410,7 +422,7 @@ static void what_is_given_back_was_never_taken(void **state)
         struct limit_window seen;
 
         window_roll(&w, &record, at(S));
-        window_add(&w, &record, 4, at(S));
+        add(&w, &record, 4, at(S));
         window_give_back(&w, &record, 3, at(S));
         window_describe(&w, &record, at(S), &seen);
         if (seen.remaining != 9)
@@ -438,7 +450,7 @@ static void a_clock_read_earlier_takes_nothing_away(void **state)
 
             window_roll(&w, &record, now);
             if (window_allows(&w, &record, 1, now)) {
-                window_add(&w, &record, 1, now);
+                add(&w, &record, 1, now);
                 passed++;
             }
         }
