@@ -5,23 +5,9 @@
 #include "admin/admin_priv.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 enum { MOST_FDS_COUNTED = 1 << 20 };
-
-/* The file's beginning; empty when it cannot be read. */
-static struct str read_small(const char *path, char *to, size_t room)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got;
-
-    if (fd < 0)
-        return STR_NONE;
-    got = read(fd, to, room);
-    close(fd);
-    return got > 0 ? str_at(to, (size_t)got) : STR_NONE;
-}
 
 /* The next number of a line of them; 0 when there is none ("max"). */
 static uint64_t next_number(struct str *rest)
@@ -38,26 +24,17 @@ static uint64_t next_number(struct str *rest)
 
 static uint64_t memory_limit(void)
 {
-    static const char *const paths[] = {"/sys/fs/cgroup/memory.max",
-                                        "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
     long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    uint64_t limit = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
-    char text[64];
+    uint64_t whole = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
+    uint64_t given = advise_memory_limit();
 
-    for (size_t i = 0; i < COUNT_OF(paths); i++) {
-        struct str rest = read_small(paths[i], text, sizeof(text));
-        uint64_t of_group = next_number(&rest);
-
-        if (of_group > 0 && (limit == 0 || of_group < limit))
-            limit = of_group;
-    }
-    return limit;
+    return given > 0 && (whole == 0 || given < whole) ? given : whole;
 }
 
 void process_memory_read(struct process_memory *memory)
 {
     char text[256];
-    struct str rest = read_small("/proc/self/statm", text, sizeof(text));
+    struct str rest = file_peek("/proc/self/statm", text, sizeof(text));
     long page_bytes = sysconf(_SC_PAGESIZE);
 
     memory->vms_bytes = next_number(&rest) * (uint64_t)page_bytes;

@@ -193,6 +193,8 @@ struct advise_reading {
 bool advise_read_cgroup(const char *folder, struct advise_reading *reading) MUST_USE;
 void advise_read_process(struct advise_reading *reading);
 void advise_read_self(struct advise_reading *reading); /* our cgroup, else our process */
+/* The least memory limit of our cgroup and those around it, in bytes; 0: none. */
+uint64_t advise_memory_limit(void);
 
 /* ---- exposition.c: Prometheus' text format, as cAdvisor and a federation endpoint write it ----
  */

@@ -6,7 +6,6 @@
  * process itself is read. What cannot be read is 0, never a guess. Main thread. */
 #include "advise/advise.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -15,24 +14,12 @@
 enum { FILE_BYTES = 8192 };
 #define ROOT "/sys/fs/cgroup"
 
-static struct str read_small(const char *path, char *to, size_t room)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got;
-
-    if (fd < 0)
-        return STR_NONE;
-    got = read(fd, to, room);
-    close(fd);
-    return got > 0 ? str_at(to, (size_t)got) : STR_NONE;
-}
-
 static struct str read_in(const char *folder, const char *name, char *to, size_t room)
 {
     char path[PATH_MAX];
     int len = snprintf(path, sizeof(path), "%s/%s", folder, name);
 
-    return len > 0 && (size_t)len < sizeof(path) ? read_small(path, to, room) : STR_NONE;
+    return len > 0 && (size_t)len < sizeof(path) ? file_peek(path, to, room) : STR_NONE;
 }
 
 /* The word up to a blank or the line's end; 0 when it is no number ("max"). */
@@ -115,7 +102,7 @@ bool advise_read_cgroup(const char *folder, struct advise_reading *reading)
 void advise_read_process(struct advise_reading *reading)
 {
     char text[256];
-    struct str rest = read_small("/proc/self/statm", text, sizeof(text));
+    struct str rest = file_peek("/proc/self/statm", text, sizeof(text));
     long page_bytes = sysconf(_SC_PAGESIZE);
     struct rusage usage = {0};
 
@@ -133,7 +120,7 @@ void advise_read_process(struct advise_reading *reading)
 static bool own_folder(char *to, size_t room)
 {
     char text[PATH_MAX];
-    struct str rest = read_small("/proc/self/cgroup", text, sizeof(text)), line;
+    struct str rest = file_peek("/proc/self/cgroup", text, sizeof(text)), line;
 
     while (str_split(&rest, '\n', &line))
         if (str_starts(line, STR("0::/")) && !str_has(line, STR("/.."))) {
@@ -153,4 +140,23 @@ void advise_read_self(struct advise_reading *reading)
         return;
     if (!advise_read_cgroup(ROOT, reading)) /* mounted without a namespace */
         advise_read_process(reading);
+}
+
+uint64_t advise_memory_limit(void)
+{
+    uint64_t limit = single("/sys/fs/cgroup/memory", "memory.limit_in_bytes"); /* version 1 */
+    char folder[PATH_MAX];
+
+    if (!own_folder(folder, sizeof(folder)))
+        return limit;
+    for (char *end = folder + strlen(folder); end != NULL && end >= folder + strlen(ROOT);
+         end = strrchr(folder, '/')) {
+        uint64_t here;
+
+        *end = '\0';
+        here = single(folder, "memory.max");
+        if (here > 0 && (limit == 0 || here < limit))
+            limit = here;
+    }
+    return limit;
 }

@@ -206,5 +206,8 @@ uint64_t log_dropped(void); /* lines lost since the start */
 /* The whole file, NUL-terminated, the caller's to free(); NULL with the reason
  * (missing, a directory, over max_bytes, not readable). */
 char *file_read(const char *path, size_t max_bytes, size_t *len, struct fail *why) MUST_USE;
+/* What one read of a file gives, in `to`: for those that the kernel makes in memory (/proc,
+ * /sys), which do not block. Empty when it cannot be read. Any thread. */
+struct str file_peek(const char *path, char *to, size_t room);
 
 #endif

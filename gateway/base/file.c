@@ -4,7 +4,7 @@
  * until the end instead of trusting the size: pipes (`--config <(…)`) and
  * files under /proc have none. The ceiling holds whatever the size says.
  *
- * Blocks on the disk: main thread, or work off the loop. */
+ * Blocks on the disk: main thread, or work off the loop; but for file_peek(). */
 #include "base/base.h"
 
 #include <errno.h>
@@ -63,4 +63,16 @@ done:
         close(fd);
     buf_free(&text);
     return result;
+}
+
+struct str file_peek(const char *path, char *to, size_t room)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got;
+
+    if (fd < 0)
+        return STR_NONE;
+    got = read(fd, to, room);
+    close(fd);
+    return got > 0 ? str_at(to, (size_t)got) : STR_NONE;
 }
