@@ -384,6 +384,13 @@ struct resources_config {
     double cpu_core_month, memory_gib_month;    /* prices */
 };
 
+/* ---- trace ---- */
+struct trace_config {
+    struct service_config otlp; /* url empty: nothing is traced */
+    double sample;
+    struct str service; /* the resource's service.name */
+};
+
 struct config {
     struct server_config server;
     struct admin_config admin;
@@ -399,6 +406,7 @@ struct config {
     uint32_t route_count;
     struct log_config log;
     struct resources_config resources;
+    struct trace_config trace;
     struct str source; /* the file's name, or "built-in defaults" */
 };
 

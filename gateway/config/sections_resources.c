@@ -1,4 +1,4 @@
-/* sections_resources.c - what GET /system/resources looks at, and what it costs.
+/* sections_resources.c - what GET /system/resources looks at, and what it costs; traces.
  *
  * Rows as in sections_server.c. Constant tables. */
 #include "config/sections_priv.h"
@@ -23,3 +23,15 @@ static const struct field resources_fields[] = {
     FIELD_NESTED("prices", price_section, "for what right-sizing saves"),
 };
 const struct section resources_section = {SECTION(resources_fields, sizeof(R))};
+
+#undef R
+#define T struct trace_config
+
+static const struct field trace_fields[] = {
+    FIELD("otlp", kind_service, T, otlp, "", 0, 0,
+          "a collector that takes OTLP over HTTP; without a path: /v1/traces; empty: no traces"),
+    FIELD("sample", kind_share, T, sample, "0.01", 0, 1,
+          "of the traces that begin here, 0 to 1; others follow their caller; errors always"),
+    FIELD("service", kind_text, T, service, "gateway", 0, 0, "service.name of the spans"),
+};
+const struct section trace_section = {SECTION(trace_fields, sizeof(T))};

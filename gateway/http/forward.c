@@ -279,7 +279,7 @@ static char *put_traceparent(char *end)
 
     end = put_hex(put_hex(put(end, STR("00-")), high), low | (low == 0));
     end = put_hex(put(end, STR("-")), span | (span == 0));
-    return put(end, STR("-00")); /* not sampled: nothing here records spans */
+    return put(end, STR("-00")); /* not sampled: where traces are on, the caller says which */
 }
 
 static char *put_via(char *end, struct str before, enum http_version version)
@@ -357,6 +357,8 @@ bool http_forward_request(const struct http_fields *in, const struct http_peer *
             continue; /* means nothing without its traceparent (W3C Trace Context §3.3) */
         out->at[out->count++] = *field; /* there is room for all of them */
     }
+    if (peer->traceparent.len > 0)
+        traceparent = peer->traceparent;
     return add_own(&chain, peer, version, traceparent, out) &&
            http_fields_add_id(out, HTTP_X_REQUEST_ID, request_id);
 }

@@ -134,7 +134,8 @@ struct http_peer {
     struct str socket;  /* the connected peer's own address */
     bool is_trusted;    /* the connected peer may speak for a client */
     bool is_tls;
-    struct str host; /* Host as it came */
+    struct str host;        /* Host as it came */
+    struct str traceparent; /* what the next hop is told; empty: as it came, or a new one */
 };
 /* Fills `out` with what goes upstream: hop-by-hop fields and those named by Connection removed
  * (never the protected: Host, Authorization, Cookie, X-Forwarded-*, Forwarded …), Expect,

@@ -89,6 +89,7 @@ enum metric_id {
     M_RESOURCE_STABILITY,   /* resource_stability_score gauge */
     M_RESOURCE_CONTAINERS,  /* resource_containers{priority} gauge */
     M_RESOURCE_SAVING,      /* resource_monthly_saving gauge */
+    M_TRACE_SPANS,          /* trace_spans_total{outcome} */
     M_CERTIFICATE_EXPIRY,   /* tls_certificate_expiry_timestamp_seconds{name} gauge */
     M_CONFIG_RELOADS,       /* config_reloads_total{outcome} */
     M_CONFIG_LAST_RELOAD,   /* config_last_reload_timestamp_seconds gauge */

@@ -191,6 +191,9 @@ const struct metric metric_table[M_COUNT] = {
         LABELS("priority")),
     GAUGE(M_RESOURCE_SAVING, "resource_monthly_saving",
         "What the recommended sizes save in a month, at resources.prices.", .label_count = 0),
+    COUNTER(M_TRACE_SPANS, "trace_spans_total",
+        "Spans of requests: sent to the collector, dropped because a queue was full, or failed: "
+        "refused, or not taken after some tries.", LABELS("outcome")),
     GAUGE(M_CERTIFICATE_EXPIRY, "tls_certificate_expiry_timestamp_seconds",
         "When a certificate of server.tls ends, in seconds since 1970; 0 once it was taken away.",
         LABELS("name")),

@@ -82,6 +82,8 @@ struct request_context *request_context_new(struct loop *loop, struct request_sh
     context->memory = identify_memory_new(shared->identify, loop);
     if (pool != NULL && shared->advise != NULL)
         context->observer = advise_join(shared->advise);
+    if (pool != NULL && shared->tracer != NULL)
+        context->traces = tracer_join(shared->tracer); /* without memory nothing is traced */
     if (context->memory == NULL ||
         (pool != NULL && shared->records != NULL && !records_join(shared->records, context)))
         request_context_free(&context);

@@ -38,6 +38,11 @@ static enum method_label label_of(struct str method)
     return LABEL_OTHER;
 }
 
+struct str observe_method(struct str method)
+{
+    return label_names[label_of(method)];
+}
+
 static void count_request(struct request *r, int status)
 {
     enum method_label label = label_of(r->head.method);
@@ -124,6 +129,8 @@ void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in,
     if (duration_us >= (uint64_t)r->config->log.slow_ms * 1000)
         count_slow(r, duration_us);
     record_write(r, &end);
+    if (r->trace != NULL)
+        trace_finish(r, &end, status >= 500 || outcome == REQUEST_CUT);
     if (log_access_is_on())
         line_write(r, &end);
 }

@@ -105,6 +105,7 @@ enum request_next request_check(struct request *request, const struct request_ar
 
     r->arrival = *arrival;
     choose_id(r);
+    trace_request(r);
     r->walk = arrival->is_admin ? &walk_system : &walk_limit_first;
     r->refusal = judge(r);
     if (r->refusal == HTTP_SOUND)

@@ -18,6 +18,7 @@
 #include "loop/loop.h"
 #include "metrics/metrics.h"
 #include "route/route.h"
+#include "trace/trace.h"
 #include "upstream/upstream.h"
 
 /* ---- what all workers share ---- */
@@ -38,6 +39,7 @@ struct request_shared {
     struct advise *advise;           /* NULL: nothing is observed */
     struct events *events;           /* may be NULL */
     struct request_records *records; /* NULL: none are kept */
+    struct tracer *tracer;           /* NULL: nothing is traced */
     /* A request dropped entries here: tells the other gateways. Any worker; NULL: there are none.
      */
     void (*purged)(void *arg, const struct purge *purge);

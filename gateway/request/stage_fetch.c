@@ -188,18 +188,18 @@ static void on_done(void *arg, const struct upstream_result *result)
     request_release(r);
 }
 
-static void on_tried(void *arg, struct str target, enum upstream_kind kind, int status,
-                     bool will_retry)
+static void on_tried(void *arg, const struct upstream_try *ended)
 {
     struct request *r = arg;
     struct str upstream = r->upstream->name;
-    struct str outcome = kind != UPSTREAM_OK ? STR("error")
-                         : status >= 500     ? STR("5xx")
-                                             : STR("ok");
-    struct str values[] = {upstream, target, outcome};
+    struct str outcome = ended->kind != UPSTREAM_OK ? STR("error")
+                         : ended->status >= 500     ? STR("5xx")
+                                                    : STR("ok");
+    struct str values[] = {upstream, ended->target, outcome};
 
+    trace_try_ends(r, ended);
     count_series(r->context, M_UPSTREAM_REQUESTS, COUNT_OF(values), values);
-    if (will_retry)
+    if (ended->will_retry)
         count_series(r->context, M_UPSTREAM_RETRIES, 1, &upstream);
 }
 
@@ -210,6 +210,7 @@ static const struct upstream_handler handler = {
     .trailers = on_trailers,
     .read = on_read,
     .done = on_done,
+    .trying = trace_try_begins,
     .tried = on_tried,
     .place = on_place,
     .placed = on_placed,
@@ -256,6 +257,7 @@ static bool gather_fields(struct request *r, struct http_fields *fields)
         .is_trusted = r->who.peer_is_trusted,
         .is_tls = r->arrival.is_tls,
         .host = r->facts.authority,
+        .traceparent = trace_parent(r),
     };
 
     if (!http_forward_request(&r->head.fields, &peer, r->id, r->facts.version, r->arena, fields))

@@ -189,6 +189,8 @@ static bool copy_fields(struct upstream_exchange *exchange, const struct http_fi
         text += field.name.len;
         if (field.value.len > 0)
             memcpy(text, field.value.ptr, field.value.len);
+        if (field.id == HTTP_TRACEPARENT && http_traceparent_is_valid(field.value))
+            exchange->traceparent = text;
         field.value.ptr = text;
         text += field.value.len;
         exchange->fields.at[kept++] = field;

@@ -120,8 +120,12 @@ bool attempt_start(struct attempt *attempt, struct slot *slot, uint32_t place)
     attempt->needs_fresh = false;
     if (place < 64)
         exchange->tried |= UINT64_C(1) << place;
-    exchange->result.attempts++;
+    attempt->number = ++exchange->result.attempts;
     exchange->result.target = exchange->upstream->targets[attempt->origin].url;
+    if (exchange->handler->trying != NULL)
+        exchange->handler->trying(exchange->arg, attempt->number,
+                                  &exchange->upstream->targets[attempt->origin],
+                                  exchange->traceparent);
     atomic_fetch_add_explicit(&attempt->target->requests, 1, memory_order_relaxed);
     return try_target(attempt);
 }
@@ -271,6 +275,16 @@ static bool is_targets_fault(const struct attempt *attempt, enum upstream_kind k
     return kind_is_targets_fault(kind) || (attempt->status >= 500 && !exchange->has_head);
 }
 
+static void tell_end(const struct attempt *attempt, enum upstream_kind kind, bool will_retry)
+{
+    const struct upstream_exchange *exchange = attempt->exchange;
+    struct upstream_try ended = {attempt->number, exchange->upstream->targets[attempt->origin].url,
+                                 kind, attempt->status, will_retry};
+
+    if (exchange->handler->tried != NULL)
+        exchange->handler->tried(exchange->arg, &ended);
+}
+
 static void end_as(struct attempt *attempt, enum upstream_kind kind, const char *reason,
                    bool will_retry)
 {
@@ -290,9 +304,8 @@ static void end_as(struct attempt *attempt, enum upstream_kind kind, const char 
         across = find_across(attempt, kind, &slot, &place);
     attempt_drop(attempt);
     will_retry = will_retry || across != NULL;
-    if (has_try && exchange->handler->tried != NULL)
-        exchange->handler->tried(exchange->arg, exchange->upstream->targets[attempt->origin].url,
-                                 kind, attempt->status, will_retry && !attempt_is_on(other));
+    if (has_try)
+        tell_end(attempt, kind, will_retry && !attempt_is_on(other));
     if (exchange->is_ended) {
         if (across != NULL)
             atomic_fetch_sub_explicit(&across->in_flight, 1, memory_order_relaxed);

@@ -140,6 +140,14 @@ struct upstream_result {
     uint64_t first_byte_us; /* from start to the head; 0: none came */
     uint32_t retry_after_s; /* for Retry-After of a 503, at least 1 */
 };
+/* How one try against one target ended. */
+struct upstream_try {
+    uint32_t number;   /* from 1 */
+    struct str target; /* url; borrowed from the snapshot */
+    enum upstream_kind kind;
+    int status; /* 0: no head came */
+    bool will_retry;
+};
 struct upstream_handler {
     void (*interim)(void *arg, int status, const struct http_fields *fields); /* may be NULL */
     /* The head that will be delivered: no retry after it. */
@@ -151,10 +159,12 @@ struct upstream_handler {
     void (*done)(
         void *arg,
         const struct upstream_result *result); /* once; the exchange is freed when it returns */
-    /* Counting hook, once a try, for metrics: outcome of one try against one target. May be NULL.
-     */
-    void (*tried)(void *arg, struct str target, enum upstream_kind kind, int status,
-                  bool will_retry);
+    /* A try begins. `traceparent`: of the request's field of that name, where it has a sound one,
+     * the bytes that this try sends; they may be written over. Else NULL. May be NULL. */
+    void (*trying)(void *arg, uint32_t number, const struct target_config *target,
+                   char *traceparent);
+    /* A try has ended; not called for one that was given up. May be NULL. */
+    void (*tried)(void *arg, const struct upstream_try *ended);
     char *(*place)(void *arg, size_t *room); /* as client_handler's; may be NULL */
     void (*placed)(void *arg, size_t len);
 };

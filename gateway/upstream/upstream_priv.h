@@ -262,6 +262,7 @@ struct attempt { /* one exchange of the client room with one target */
     struct target *target; /* NULL: none is under way */
     struct client_target client_target;
     uint32_t origin; /* place of the target in the upstream's */
+    uint32_t number; /* from 1, of the exchange */
     uint32_t stale_tries;
     bool needs_fresh, has_crossed; /* crossed: to the other family of a name's addresses */
     int status;                    /* 0: no head yet */
@@ -277,6 +278,7 @@ struct upstream_exchange {
     void *arg;
     struct str method, path, client_host;
     struct http_fields fields;
+    char *traceparent;      /* its value in fields; NULL: it has none */
     char deadline_text[24]; /* the value of the field that tells it */
     enum client_body body;
     uint64_t body_length, hash;

@@ -125,12 +125,21 @@ static bool has_told_usage(struct gateway *g, uint64_t now_us)
     return limit_share_is_flushed(g->shared.share) || now_us >= g->tell_until_us;
 }
 
+/* The last spans, likewise. */
+static bool has_told_traces(struct gateway *g, uint64_t now_us)
+{
+    if (g->tell_until_us == 0)
+        g->tell_until_us = now_us + TELL_US;
+    tracer_flush(g->shared.tracer);
+    return tracer_is_idle(g->shared.tracer) || now_us >= g->tell_until_us;
+}
+
 static void on_drain(void *arg)
 {
     struct gateway *g = arg;
     uint64_t now_us = loop_now_us(g->loop);
 
-    g->is_over = has_drained(g, now_us) && has_told_usage(g, now_us);
+    g->is_over = has_drained(g, now_us) && has_told_usage(g, now_us) && has_told_traces(g, now_us);
     if (g->is_over)
         loop_stop(g->loop);
     else
@@ -274,8 +283,11 @@ static bool make_admin(struct gateway *g, const struct config *config, struct fa
             return false;
     }
     g->fetcher = identify_fetcher_new(g->shared.identify, g->loop, g->sheet, why);
-    if (g->fetcher == NULL)
+    g->shared.tracer = g->fetcher != NULL ? tracer_new(g->loop, g->sheet, why) : NULL;
+    if (g->shared.tracer == NULL)
         return false;
+    if (!tracer_use(g->shared.tracer, config))
+        return fail_set(why, "out of memory");
     identify_fetcher_use(g->fetcher, config);
     request_context_use(g->context, g->rules);
     g->admin_server = server_new(g->loop, g->context, g->counts, true, why);
@@ -364,6 +376,7 @@ static void finish(struct gateway *g)
     request_context_free(&g->context);
     identify_fetcher_free(&g->fetcher);
     identify_store_free(&g->revoked);
+    tracer_free(&g->shared.tracer);
     admin_free(&g->admin);
     request_rules_release(&g->rules);
     server_tls_release(&g->tls);

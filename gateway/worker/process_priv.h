@@ -37,7 +37,7 @@ struct gateway {
     uint64_t wait_until_us;
     struct deadline sweep, drain;
     uint64_t stop_accepting_us, give_up_us; /* of the drain */
-    uint64_t tell_until_us;                 /* usage; 0: not begun */
+    uint64_t tell_until_us;                 /* usage and spans; 0: not begun */
     bool has_stopped_accepting, has_given_up, is_over;
 };
 

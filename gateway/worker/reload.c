@@ -100,6 +100,8 @@ static bool put_in_force(struct gateway *g, struct config *config, struct fail *
     limiter_resize(g->shared.limiter, config->limits.max_clients);
     cache_resize(g->shared.cache, config->cache.memory_bytes, config->cache.max_object_bytes);
     identify_fetcher_use(g->fetcher, config);
+    if (!tracer_use(g->shared.tracer, config))
+        log_line(LOG_ERROR, "out of memory: trace.otlp is not told of spans");
     request_context_use(g->context, rules);
     server_use_tls(g->admin_server, tls);
     server_tls_tell(tls, g->tls, g->sheet);

@@ -12,6 +12,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { startCollector } from "./otlp.mjs";
 import { folder, sleep, startGateway, stop, stopAll } from "./programs.mjs";
 
 const word = "S3cr3tW0rd";
@@ -21,7 +22,7 @@ const key = secret("api-key");
 const logs = folder();
 const told = []; // {where, text} of all that anybody was told
 const ids = [];
-let origin, gateway;
+let origin, gateway, collector;
 
 const base64url = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
 function jwt(claims, by = secret("jwt-secret")) {
@@ -66,6 +67,7 @@ function config() {
       { name: "open", match: { path: "/open/*" }, upstream: "app", headers: { request: { set: { "X-Backend-Token": secret("upstream-header") } } } },
     ],
     log: { access: join(logs, "access.log"), errors: join(logs, "errors.log"), level: "debug", slow: "50ms" },
+    trace: { otlp: collector.url, sample: 1 },
   };
 }
 
@@ -75,6 +77,8 @@ const everywhere = {
   Referer: `http://somewhere.example/?t=${secret("referer")}`,
   "User-Agent": `agent ${secret("agent")}`,
   Baggage: `k=${secret("baggage")}`,
+  traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+  tracestate: `k=${secret("tracestate")}`,
 };
 
 /** A client's request; its answer is kept for the search, but for what the backend itself sent. */
@@ -115,11 +119,13 @@ async function readEvents() {
 
 before(async () => {
   origin = await startBackend();
+  collector = await startCollector();
   gateway = await startGateway(config());
 });
 after(async () => {
   origin.closeAllConnections();
   origin.close();
+  await collector.close();
   await stopAll();
 });
 
@@ -189,6 +195,9 @@ test("nothing that was written or told holds a secret", { timeout: 60000 }, asyn
   await stop(gateway.child);
   told.push({ where: "stderr", text: gateway.said() });
   for (const name of ["access.log", "errors.log"]) told.push({ where: name, text: readFileSync(join(logs, name), "utf8") });
+  told.push({ where: "traces", text: collector.text });
+  assert.ok(collector.spans.length >= 20, "spans were told");
+  assert.deepEqual(collector.faults, []);
   const lines = told.find(({ where }) => where === "access.log").text.trim().split("\n");
   assert.ok(lines.length >= 20, "the access log was written");
   assert.match(told.find(({ where }) => where === "errors.log").text, /slow/, "slow requests were logged");

@@ -146,11 +146,11 @@ static const struct {
      "f:1:19: store.url: is no store, expected \"memory:\", \"redis://host:6379/0\", "
      "\"redis+sentinel://h1,h2/master\" or \"redis+cluster://h1,h2\""},
     {"settings to come",
-     "{\"store\": {\"roles\": {\"cache\": {}}}, \"trace\": {}, \"cache\": {\"wasm\": {}}, "
+     "{\"store\": {\"roles\": {\"cache\": {}}}, \"trcae\": {}, \"cache\": {\"wasm\": {}}, "
      "\"identity\": "
      "{\"ldap\": {}}}",
      "f:1:22: store.roles.cache: is not a known setting, expected perhaps \"jobs\"\n"
-     "f:1:37: trace: is not a known setting, expected perhaps \"cache\"\n"
+     "f:1:37: trcae: is not a known setting, expected perhaps \"trace\"\n"
      "f:1:60: cache.wasm: is not a known setting, expected perhaps \"warm\"\n"
      "f:1:86: identity.ldap: is not a known setting, expected perhaps \"ip\""},
     {"source", "{\"identity\": {\"sources\": [\"ldap\"]}}",

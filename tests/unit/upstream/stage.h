@@ -83,16 +83,15 @@ static void on_done(void *arg, const struct upstream_result *result)
     loop_stop(seen->loop);
 }
 
-static void on_tried(void *arg, struct str target, enum upstream_kind kind, int status,
-                     bool will_retry)
+static void on_tried(void *arg, const struct upstream_try *ended)
 {
     struct seen *seen = arg;
 
-    assert_true(target.len > 0);
+    assert_true(ended->target.len > 0);
     seen->tries++;
-    seen->last_kind = kind;
-    seen->last_status = status;
-    seen->last_will_retry = will_retry;
+    seen->last_kind = ended->kind;
+    seen->last_status = ended->status;
+    seen->last_will_retry = ended->will_retry;
 }
 
 static const struct upstream_handler handler = {
