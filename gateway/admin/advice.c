@@ -254,6 +254,20 @@ static void write_route(const struct route_advice *advice, struct buf *out)
     write_why(advice, out);
 }
 
+/* Calls of the upstream that answers to POST by content saved; of a route in shadow: would have. */
+static void write_saved(struct metrics *metrics, const struct route_config *route, struct buf *out)
+{
+    bool shadow = route->cache.shadow;
+    enum metric_id id = shadow ? M_CACHE_SHADOW_MATCHES : M_CACHE_CALLS_SAVED;
+    double exact = metrics_sum2(metrics, id, 0, route->name, 1, STR("exact"));
+    double near = metrics_sum2(metrics, id, 0, route->name, 1, STR("near"));
+    double money = shadow ? (exact + near) * route->cache.price_per_call
+                          : metrics_sum(metrics, M_CACHE_MONEY_SAVED, 0, route->name);
+
+    buf_addf(out, ",\"%s\":{\"calls\":%.0f,\"exact\":%.0f,\"near\":%.0f,\"money\":%.10g}",
+             shadow ? "would_have_saved" : "saved", exact + near, exact, near, money);
+}
+
 /* ---- the endpoint ---- */
 
 static bool read_tolerated(struct call *call, double *tolerated)
@@ -296,6 +310,8 @@ static bool write_routes(struct call *call, double tolerated, struct arena *aren
         buf_add_json(out, config->routes[i].name);
         buf_add_str(out, STR(":{"));
         write_route(&advice, out);
+        if (config->routes[i].cache.posts)
+            write_saved(call->admin->shared->metrics, &config->routes[i], out);
         buf_add_char(out, '}');
     }
     return true;

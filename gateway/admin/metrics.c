@@ -26,6 +26,7 @@ static void collect_cache(struct admin *admin, struct sheet *sheet)
 
     cache_counts(admin->shared->cache, &counts);
     set(sheet, M_CACHE_ENTRIES, counts.entries);
+    set(sheet, M_CACHE_PICTURES, counts.pictures);
     set(sheet, M_CACHE_MEMORY, counts.memory_bytes);
     set(sheet, M_CACHE_MEMORY_LIMIT, counts.memory_limit_bytes);
     raise_to(metrics_cell(sheet, M_CACHE_EVICTIONS), counts.evictions);

@@ -29,6 +29,7 @@ struct cache *cache_new(uint64_t memory_bytes, uint64_t max_object_bytes,
     CHECK(pthread_mutex_init(&cache->routes_lock, NULL) == 0);
     CHECK(pthread_mutex_init(&cache->homes_lock, NULL) == 0);
     CHECK(pthread_mutex_init(&cache->sweep_lock, NULL) == 0);
+    CHECK(pthread_mutex_init(&cache->near_lock, NULL) == 0);
     for (uint32_t i = 0; i < SHARDS; i++)
         CHECK(pthread_mutex_init(&cache->shards[i].lock, NULL) == 0);
     for (uint32_t i = 0; i < FLIGHT_SHARDS; i++)
@@ -65,6 +66,8 @@ void cache_free(struct cache **cache)
     *cache = NULL;
     for (uint32_t i = 0; i < SHARDS; i++)
         shard_empty(&dying->shards[i]);
+    free(dying->near);
+    dying->near = NULL;
     if (atomic_load(&dying->charged) != 0)
         return; /* others hold entries, and give back to this budget */
     fill_homes_free(dying);

@@ -9,6 +9,7 @@
 #include "codec/codec.h"
 #include "config/config.h"
 #include "http/http.h"
+#include "image/image.h"
 #include "loop/loop.h"
 #include "metrics/metrics.h"
 
@@ -158,6 +159,24 @@ bool cache_has_parts(const struct cache *cache); /* has one ever been asked for?
  * a purge came meanwhile, or there is no room. */
 void cache_join_parts(struct cache *cache, struct cache_entry *older, struct cache_entry *newer,
                       const struct cache_key *whole, const struct cache_intent *intent);
+
+/* ---- near: pictures that look alike ---- */
+enum { CACHE_DIGEST = 64, CACHE_MOST_PICTURES = 16384 };
+struct cache_near {
+    char digest[CACHE_DIGEST + 1]; /* of the bytes, in hex */
+    uint32_t distance;             /* bits of the perceptual hash that differ */
+};
+/* An answer was stored for a picture. scope: the hash of its key without the digest. The oldest of
+ * CACHE_MOST_PICTURES is forgotten. Out of memory: nothing is kept. */
+void cache_near_add(struct cache *cache, const struct hash128 *scope, const struct image_hash *hash,
+                    const char digest[CACHE_DIGEST + 1]);
+/* Those of this scope that are at most `most` bits away: how many there are in to[room], nearest
+ * first. Their entries may be gone. */
+uint32_t cache_near_find(struct cache *cache, const struct hash128 *scope,
+                         const struct image_hash *hash, uint32_t most, struct cache_near *to,
+                         uint32_t room);
+void cache_near_drop(struct cache *cache, const struct hash128 *scope,
+                     const char digest[CACHE_DIGEST + 1]); /* its entry is gone */
 
 /* ---- fills: one upstream answer and its readers ---- */
 /* Written by one worker; read on any. Until fill_begin() nobody can read. */
@@ -402,6 +421,7 @@ struct cache_counts {
     uint64_t entries, memory_bytes, memory_limit_bytes, evictions, stores, invalidations, collapsed;
     uint64_t premature; /* of the evictions: fresh, and had been a hit */
     uint64_t used;      /* of the stores: were a hit at least once */
+    uint64_t pictures;  /* that near() knows; of a route: 0 */
 };
 void cache_counts(struct cache *cache, struct cache_counts *counts);
 /* The same per route name (all but collapsed); false when the name

@@ -209,6 +209,10 @@ struct history {
 
 struct fill_home;
 
+/* near.c */
+struct near;
+uint64_t near_count(struct cache *cache);
+
 struct cache {
     struct hash_key seed;
     _Atomic uint64_t limit, max_object, charged;
@@ -231,6 +235,8 @@ struct cache {
     uint32_t sweep_shard, sweep_bucket;
     uint64_t sweep_began_seq;
     struct history history;
+    pthread_mutex_t near_lock;
+    struct near *near; /* NULL: no picture yet */
     struct shard shards[SHARDS];
     struct flight_shard flights[FLIGHT_SHARDS];
 };

@@ -99,6 +99,7 @@ void cache_counts(struct cache *cache, struct cache_counts *counts)
         .collapsed = count_of(&cache->collapsed),
         .premature = count_of(&cache->premature),
         .used = count_of(&cache->used),
+        .pictures = near_count(cache),
     };
     for (uint32_t i = 0; i < SHARDS; i++) {
         pthread_mutex_lock(&cache->shards[i].lock);

@@ -286,6 +286,7 @@ struct service_config {
 };
 /* What of a body stands in the key. */
 enum key_body { KEY_BODY_NONE, KEY_BODY_SHA256 };
+enum key_image { KEY_IMAGE_NONE, KEY_IMAGE_PHASH };
 struct route_config {
     struct str name;
     uint32_t index; /* in config->routes */
@@ -325,8 +326,12 @@ struct route_config {
         struct str_list query_names, query_ignore, key_headers; /* query_ignore are globs */
         struct str_list methods;                                /* whose answers are kept */
         bool gets, posts;                                       /* the same: GET and HEAD; POST */
-        enum key_body body;                             /* what of a POST's body makes an entry */
-        uint64_t key_body_bytes;                        /* a longer body goes past the cache */
+        enum key_body body;      /* what of a POST's body makes an entry */
+        uint64_t key_body_bytes; /* a longer body goes past the cache */
+        enum key_image image;    /* what of a picture in it does */
+        uint32_t distance;       /* bits of 256 in which a near picture's hash may differ */
+        bool shadow;             /* tells what it would have answered, and asks */
+        double price_per_call;   /* of the upstream, for the money saved; 0: none */
         struct str_list bypass_headers, bypass_cookies; /* requests with these go past it */
     } cache;
     struct str_list invalidates; /* path globs */

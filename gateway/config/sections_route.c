@@ -103,9 +103,15 @@ static bool is_cached_method(struct str text)
 static const struct text_rule cached_method_rule = {"\"GET\", \"HEAD\" or \"POST\"",
                                                     is_cached_method};
 static const struct words body_keys = {{"none", "sha256"}};
+static const struct words image_keys = {{"none", "phash"}};
 static const struct field key_fields[] = {
     FIELD_WITH(body_keys, "body", kind_choice, R, cache.body, "none", 0, 0,
                "of POST: sha256 makes an entry of each body, with its Content-Type"),
+    FIELD_WITH(image_keys, "image", kind_choice, R, cache.image, "none", 0, 0,
+               "of a picture in a POST (JPEG, PNG, WebP; plain or in a form): phash finds the same "
+               "bytes, else the picture most like it; kept for 7d where no ttl is set"),
+    FIELD("distance", kind_count, R, cache.distance, "10", 0, 64,
+          "bits of 256 in which the perceptual hashes of two like pictures may differ"),
     FIELD("max_body_bytes", kind_size, R, cache.key_body_bytes, "10MiB", 1, MIB(64),
           "of a body that is collected for its key; a longer one goes past the cache"),
     FIELD("query", kind_query, R, cache.query, "all", 0, 0,
@@ -126,7 +132,7 @@ static const struct section bypass_section = {SECTION(bypass_fields, 0)};
 
 static const struct field route_cache_fields[] = {
     FIELD_WITH(cached_method_rule, "methods", kind_texts, R, cache.methods, "GET,HEAD", 0, 0,
-               "whose answers are kept; GET stands for HEAD too; POST needs key.body"),
+               "whose answers are kept; GET stands for HEAD too; POST needs key.body or key.image"),
     FIELD("ttl", kind_duration, R, cache.ttl_ms, NULL, 0, DAYS(365),
           "lifetime of answers that name none; absent: cache.default_ttl"),
     FIELD("ttl_override", kind_bool, R, cache.ttl_override, "false", 0, 0,
@@ -139,6 +145,10 @@ static const struct field route_cache_fields[] = {
           "what is asked for often is fetched anew a little before it expires"),
     FIELD("stale_while_revalidate", kind_duration, R, cache.stale_while_revalidate_ms, NULL, 0,
           DAYS(365), "for answers of this route; absent: the cache's"),
+    FIELD("shadow", kind_bool, R, cache.shadow, "false", 0, 0,
+          "POST: only tells what it would have answered (X-Cache-Match, metrics, log)"),
+    FIELD("price_per_call", kind_share, R, cache.price_per_call, "0", 0, 1000000,
+          "what a call of the upstream costs, for the money that answers to POST save"),
     FIELD("tags", kind_texts, R, cache.tags, "", 0, 0, "names by which entries can be purged"),
     FIELD("soft_invalidation", kind_bool, R, cache.soft_invalidation, "false", 0, 0,
           "a successful write marks stale what it would drop"),
@@ -149,7 +159,7 @@ static const struct field route_cache_fields[] = {
 
 static bool keys_body(const struct route_config *route)
 {
-    return route->cache.body != KEY_BODY_NONE;
+    return route->cache.body != KEY_BODY_NONE || route->cache.image != KEY_IMAGE_NONE;
 }
 
 /* An answer to a POST is kept by its body, or not at all; and the body is collected after the
@@ -166,8 +176,9 @@ static void check_methods(struct reader *reader, const struct node *node,
         route->cache.gets |= !is_post;
     }
     if (route->cache.posts && !keys_body(route))
-        reader_fault_in(reader, node, "methods",
-                        "has POST without a key made from the body, expected key.body");
+        reader_fault_in(
+            reader, node, "methods",
+            "has POST without a key made from the body, expected key.body or key.image");
     if (!route->cache.posts && keys_body(route))
         reader_fault_in(reader, node, "key",
                         "is made from the body, expected POST in the cache's methods");
@@ -182,6 +193,12 @@ static void route_cache_finish(struct reader *reader, const struct node *node, v
 
     route->cache.is_on = true;
     check_methods(reader, node, route);
+    if (route->cache.image != KEY_IMAGE_NONE && route->cache.body != KEY_BODY_NONE)
+        reader_fault_in(reader, node, "key", "has body beside image, expected one of them");
+    if (route->cache.image != KEY_IMAGE_NONE && route->cache.ttl_ms < 0)
+        route->cache.ttl_ms = DAYS(7);
+    if (route->cache.shadow && !route->cache.posts)
+        reader_fault_in(reader, node, "shadow", "is true without POST in the cache's methods");
     if (route->cache.ttl_override && node_child(node, STR("ttl")) == NULL)
         reader_fault_in(reader, node, "ttl_override", "is true without a ttl, expected both");
 }

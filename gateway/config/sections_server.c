@@ -188,10 +188,10 @@ static const struct text_rule log_rule = {"\"stdout\", \"stderr\", \"off\" or a 
                                           is_log_place};
 static bool is_log_field(struct str text)
 {
-    static const char *const names[] = {"time",     "request_id", "client",   "method",
-                                        "path",     "route",      "status",   "duration_ms",
-                                        "bytes_in", "bytes_out",  "cache",    "tier",
-                                        "upstream", "target",     "attempts", "reason"};
+    static const char *const names[] = {
+        "time",     "request_id",  "client",   "method",    "path",  "route",
+        "status",   "duration_ms", "bytes_in", "bytes_out", "cache", "tier",
+        "upstream", "target",      "attempts", "reason",    "match"};
 
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (str_eq(text, str_of(names[i])))

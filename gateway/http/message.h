@@ -173,6 +173,25 @@ bool http_traceparent_is_valid(struct str value);
 /* The value of a cookie, empty where it is; ptr NULL when there is none of the name: cookie.c. */
 struct str http_cookie(const struct http_fields *request, struct str name);
 
+/* ---- multipart/form-data (RFC 7578): form.c ---- */
+/* One form is read as one program reads it, or not at all: no preamble, nothing after a boundary
+ * but CRLF, one Content-Disposition with one name a part. */
+enum { HTTP_FORM_MOST_PARTS = 64, HTTP_FORM_MOST_HEAD = 4096 };
+struct http_form {
+    struct str rest;    /* borrowed from the body */
+    char delimiter[76]; /* CRLF, two dashes, the boundary (1 to 70 bytes) */
+    size_t delimiter_len;
+    uint32_t parts;
+};
+struct http_form_part { /* slices of the body */
+    struct str name, content;
+    struct str whole; /* its head and its content */
+};
+/* False: the Content-Type names no such form, or the body does not begin as it says. */
+bool http_form_begin(struct http_form *form, struct str content_type, struct str body) MUST_USE;
+enum http_form_step { HTTP_FORM_PART, HTTP_FORM_END, HTTP_FORM_BROKEN };
+enum http_form_step http_form_next(struct http_form *form, struct http_form_part *part) MUST_USE;
+
 /* ---- what the gateway itself answers: problem.c ---- */
 struct http_problem {
     int status;

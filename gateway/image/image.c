@@ -17,6 +17,11 @@ static decoder_fn *decoder_of(struct str bytes)
     return NULL;
 }
 
+bool image_is_known(struct str bytes)
+{
+    return decoder_of(bytes) != NULL;
+}
+
 const char *image_result_name(enum image_result result)
 {
     switch (result) {

@@ -16,6 +16,8 @@
 #define METRICS_MAX_LABELS 4
 /* A longer value is cut; bytes that are not UTF-8 become '?'. */
 #define METRICS_MAX_LABEL_BYTES 255
+/* Some counters are kept in these and shown in whole ones. */
+#define METRICS_MILLIONTHS 1000000
 
 enum metric_id {
     M_REQUESTS,             /* requests_total{route,method,status} */
@@ -40,6 +42,11 @@ enum metric_id {
     M_CACHE_INVALIDATIONS,  /* cache_invalidations_total{reason} */
     M_CACHE_COLLAPSED,      /* cache_collapsed_total */
     M_CACHE_REFRESHES,      /* cache_refreshes_total{outcome}: stored, failed, ceiling */
+    M_CACHE_CALLS_SAVED,    /* cache_calls_saved_total{route,match}: exact, near */
+    M_CACHE_SHADOW_MATCHES, /* cache_shadow_matches_total{route,match} */
+    M_CACHE_MONEY_SAVED,    /* cache_money_saved_total{route}; kept in millionths */
+    M_CACHE_PICTURES,       /* cache_pictures gauge */
+    M_IMAGE_HASHES,         /* image_hashes_total{result} */
     M_CACHE_SECOND_LEVEL,   /* cache_second_level_total{outcome} */
     M_CACHE_EFFICIENCY,     /* cache_efficiency_score gauge */
     M_UPSTREAM_REQUESTS,    /* upstream_requests_total{upstream,target,outcome} */

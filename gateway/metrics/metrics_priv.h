@@ -25,6 +25,7 @@ struct metric {
     enum metric_kind kind;
     size_t label_count, bound_count;
     const char *labels[METRICS_MAX_LABELS];
+    uint64_t per_unit;          /* a counter of parts: so many make one; 0: whole ones */
     const struct bound *bounds; /* ascending; the bucket above the last is implied */
 };
 extern const struct metric metric_table[M_COUNT];

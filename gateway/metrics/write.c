@@ -144,6 +144,8 @@ static void write_series(struct buf *out, const struct metric *metric, const str
     begin_line(out, metric, "", series);
     if (metric->kind == METRIC_GAUGE)
         add_double(out, total.gauge);
+    else if (metric->per_unit > 0)
+        add_double(out, (double)total.value / (double)metric->per_unit);
     else
         buf_add_u64(out, total.value);
     buf_add_char(out, '\n');
@@ -228,7 +230,7 @@ double metrics_sum2(struct metrics *metrics, enum metric_id id, int label_a, str
             continue;
         total = add_up(metric, series);
         if (metric->kind == METRIC_COUNTER)
-            sum += (double)total.value;
+            sum += (double)total.value / (double)(metric->per_unit > 0 ? metric->per_unit : 1);
         sum += total.gauge;
         for (size_t i = 0; i <= metric->bound_count; i++)
             sum += (double)total.bucket[i];

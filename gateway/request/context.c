@@ -137,6 +137,7 @@ void request_context_free(struct request_context **context)
         free(spare);
     }
     mirrors_end(old);
+    pictures_end(old);
     context_rules_release(&old->now);
     identify_memory_free(&old->memory);
     buf_free(&old->line);

@@ -1,4 +1,4 @@
-/* fetch_priv.h - what a request holds of its look-up, its fetch and its bodies.
+/* fetch_priv.h - what a request holds of its look-up, its fetch and its body.
  *
  * The parts of struct request (request_priv.h) that belong to the steps between the limit and the
  * answer. One worker's thread. */
@@ -52,6 +52,8 @@ struct lookup {
     bool is_alone;     /* never collapse */
     bool is_posted;    /* a POST's answer, which a GET may have */
     bool is_by_body;   /* a POST's answer, kept for the same body */
+    bool is_near;      /* the entry is of a picture like it, */
+    uint32_t distance; /* so many bits away */
     const char *match; /* X-Cache-Match: what of the body was the same; NULL: nothing to say */
     bool vary_missed, collapsed, stored, is_following;
     bool validates; /* the fetch carries the entry's validators: a 304 speaks of the entry */
@@ -89,24 +91,6 @@ struct body_buffer {
     size_t start, len;
     uint64_t received;
     bool ended, reader_waits, writer_waits, discards;
-};
-
-/* A body that makes the key: taken whole before the look-up. collect.c */
-enum collect_phase {
-    COLLECT_NOT,
-    COLLECT_TAKES,  /* it comes in */
-    COLLECT_WORKS,  /* a thread of the pool reads it */
-    COLLECT_WHOLE,  /* it is here, and the key's part is known */
-    COLLECT_SPILLED /* too long, or too many at a time: what has come goes first, then the rest */
-};
-struct collect_work;
-struct collected {
-    enum collect_phase phase;
-    struct buf bytes;
-    size_t sent, charged;
-    char digest[65];           /* SHA-256 of the bytes, in hex */
-    struct collect_work *work; /* has the bytes while it is under way */
-    struct str key;            /* for cache_key_parts.body; arena */
 };
 
 #endif

@@ -6,10 +6,10 @@
 #include "request/request_priv.h"
 
 static const struct str field_names[] = {
-    {"time", 4},     {"request_id", 10}, {"client", 6},   {"method", 6},
-    {"path", 4},     {"route", 5},       {"status", 6},   {"duration_ms", 11},
-    {"bytes_in", 8}, {"bytes_out", 9},   {"cache", 5},    {"tier", 4},
-    {"upstream", 8}, {"target", 6},      {"attempts", 8}, {"reason", 6},
+    {"time", 4},   {"request_id", 10}, {"client", 6},       {"method", 6},   {"path", 4},
+    {"route", 5},  {"status", 6},      {"duration_ms", 11}, {"bytes_in", 8}, {"bytes_out", 9},
+    {"cache", 5},  {"tier", 4},        {"upstream", 8},     {"target", 6},   {"attempts", 8},
+    {"reason", 6}, {"match", 5},
 };
 enum line_field {
     LINE_TIME,
@@ -27,7 +27,8 @@ enum line_field {
     LINE_UPSTREAM,
     LINE_TARGET,
     LINE_ATTEMPTS,
-    LINE_REASON
+    LINE_REASON,
+    LINE_MATCH
 };
 
 uint32_t line_fields(const struct str_list *names)
@@ -141,6 +142,8 @@ void line_write(struct request *r, const struct request_end *end)
     }
     if (r->reason != NULL)
         put_text(line, r, LINE_REASON, str_of(r->reason));
+    if (r->cache.match != NULL)
+        put_text(line, r, LINE_MATCH, str_of(r->cache.match));
     buf_add_char(line, '}');
     log_access(buf_str(line));
 }

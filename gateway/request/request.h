@@ -13,6 +13,7 @@
 #include "events/events.h"
 #include "http/http.h"
 #include "identify/identify.h"
+#include "image/image.h"
 #include "jobs/jobs.h"
 #include "limit/limit.h"
 #include "loop/loop.h"
@@ -49,7 +50,8 @@ struct request_shared {
     void *system_arg;
     bool is_loading; /* the process is about to serve, and reads what it must know; main thread */
     _Atomic bool is_draining;
-    _Atomic int64_t in_flight; /* requests begun and not finished, all workers */
+    _Atomic uint32_t pictures, decoding; /* of bodies: waiting and under way; under way */
+    _Atomic int64_t in_flight;           /* requests begun and not finished, all workers */
 };
 
 /* A snapshot with what was built from it. Counted; immutable. */

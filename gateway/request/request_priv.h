@@ -1,6 +1,7 @@
 /* request_priv.h - the struct that flows, and what the steps share. */
 #ifndef GATEWAY_REQUEST_PRIV_H
 #define GATEWAY_REQUEST_PRIV_H
+#include "request/collect_priv.h"
 #include "request/fetch_priv.h"
 
 #define REQUEST_ARENA_BLOCK (16 * 1024)
@@ -11,7 +12,6 @@
 #define REQUEST_SYSTEM_BODY (256 * 1024) /* of a question for the admin room: in the arena */
 #define REQUEST_REFRESHES   256          /* without a client, at a time, each worker */
 #define REQUEST_RETRIES     3            /* look-ups after a flight before fetching alone */
-#define REQUEST_COLLECTED   (64u << 20)  /* of bodies collected for their keys, each worker */
 
 /* go on | request_wake() will be called, then the same step again | skip to respond */
 enum step { STEP_NEXT, STEP_WAIT, STEP_ANSWER, STEP_LOOKUP /* go back to the look-up */ };
@@ -69,7 +69,8 @@ struct request_context {
     struct buf text;          /* one part of an answer while it is written, reused */
     struct mirror *mirrors;   /* copies of requests */
     uint32_t mirror_count;
-    size_t collected; /* bytes of bodies that make keys */
+    size_t collected;         /* bytes of bodies that make keys */
+    struct pictures pictures; /* that are decoded for them */
     struct cell *in_flight, *collapsed, *decision;
     uint64_t next_slow_line_us;
     struct ring *recent, *notable; /* decision records; owned by shared->records; NULL: none */
@@ -183,7 +184,7 @@ struct walk {
 extern const struct walk walk_limit_first, walk_cache_first, walk_body_first, walk_system,
     walk_warm;
 stage_fn stage_system, stage_route, stage_identify, stage_limit, stage_authorize, stage_answer,
-    stage_collect, stage_lookup, stage_fetch, stage_job;
+    stage_collect, stage_lookup, stage_picture, stage_fetch, stage_job;
 enum request_next walk_on(struct request *r);
 
 /* limit_count.c */
@@ -262,16 +263,6 @@ bool route_address_may(const struct request *r);
 /* stage_authorize.c, stage_job.c */
 void authorize_cancel(struct request *r); /* fine without one */
 void job_cancel(struct request *r);
-
-/* stage_collect.c */
-/* Is this a POST whose answer is kept by its body? */
-bool collect_is_for(const struct request *r);
-/* Takes bytes of the body; false: they belong in the ring from now on. */
-bool collect_take(struct request *r, struct str bytes);
-/* What has been collected, once more from the beginning, for the upstream. */
-size_t collect_read(struct request *r, char *to, size_t room);
-void collect_cancel(struct request *r);  /* the client has left; fine at any time */
-void collect_release(struct request *r); /* the memory */
 
 /* split.c: sets r->upstream. False: out of memory. */
 bool split_choose(struct request *r);
@@ -353,7 +344,15 @@ void refresh_ended(const struct request *r);
 /* What came could not take the entry's place. */
 void refresh_failed(struct request *r);
 
+/* stage_picture.c */
+/* The entry would answer a POST: counted, and told by X-Cache-Match. False: in shadow, ask. */
+bool picture_may_answer(struct request *r);
+void picture_on_stored(struct request *r); /* from now on it can be found by likeness */
+
 /* stage_lookup.c */
+enum step lookup_bypass(struct request *r, const char *why);
+enum step lookup_serve(struct request *r, enum cache_status status);
+enum step lookup_unsatisfiable(struct request *r); /* only-if-cached, and it is not */
 bool lookup_may_share(const struct request *r, const struct cache_entry *entry);
 enum http_use lookup_judge(const struct request *r, const struct cache_entry *entry);
 bool lookup_build_key(const struct request *r, struct cache_key *key);

@@ -15,8 +15,10 @@ enum { AT_ONCE_BYTES = 128 * 1024 /* a digest of this takes a tenth of a millise
 struct collect_work {
     struct request *request; /* NULL: nobody waits any more */
     struct buf bytes;
-    char digest[65];
-    bool is_done;
+    char type[256]; /* Content-Type; a longer one is of no form */
+    bool is_for_picture, is_done;
+    struct str picture; /* in the bytes; ptr NULL: none */
+    char digest[65], others[65];
 };
 
 bool collect_is_for(const struct request *r)
@@ -62,11 +64,16 @@ static void work_free(struct collect_work *work)
     free(work);
 }
 
+/* The digest of the body, or of its picture and of all else. */
 static void work(void *arg)
 {
     struct collect_work *work = arg;
+    struct str body = buf_str(&work->bytes);
 
-    hash_sha256_hex(buf_str(&work->bytes), work->digest);
+    if (work->is_for_picture &&
+        picture_find(body, str_of(work->type), &work->picture, work->others))
+        body = work->picture;
+    hash_sha256_hex(body, work->digest);
 }
 
 static void worked(void *arg)
@@ -80,19 +87,48 @@ static void worked(void *arg)
         request_wake(work->request);
 }
 
+/* Takes the bytes. */
+static void work_prepare(struct collect_work *work, struct request *r)
+{
+    struct str type = http_fields_get(&r->head.fields, HTTP_CONTENT_TYPE);
+
+    *work = (struct collect_work){.request = r,
+                                  .bytes = r->collected.bytes,
+                                  .is_for_picture = r->route->cache.image == KEY_IMAGE_PHASH};
+    if (type.len > 0 && type.len < sizeof(work->type))
+        memcpy(work->type, type.ptr, type.len);
+    r->collected.bytes = (struct buf){0};
+}
+
+/* A picture's key has no Content-Type: its first bytes say what it is. */
+static void work_give_back(struct collect_work *work, struct request *r)
+{
+    struct collected *c = &r->collected;
+    struct str type = http_fields_get(&r->head.fields, HTTP_CONTENT_TYPE);
+
+    c->bytes = work->bytes;
+    c->picture = work->picture;
+    memcpy(c->digest, work->digest, sizeof(c->digest));
+    if (c->picture.ptr != NULL)
+        c->key_head = arena_printf(r->arena, "POST\npicture\n%s\n", work->others);
+    else
+        c->key_head =
+            arena_printf(r->arena, "POST\n%.*s\n", (int)type.len, type.len > 0 ? type.ptr : "");
+    if (c->key_head.ptr != NULL)
+        c->key = arena_printf(r->arena, "%.*s%s", STR_ARG(c->key_head), c->digest);
+}
+
 static bool start_work(struct request *r)
 {
     struct collect_work *started = calloc(1, sizeof(*started));
 
     if (started == NULL)
         return false;
-    started->request = r;
-    started->bytes = r->collected.bytes;
+    work_prepare(started, r);
     if (!loop_work(r->context->loop, work, worked, started)) {
-        free(started);
+        work_free(started);
         return false;
     }
-    r->collected.bytes = (struct buf){0};
     r->collected.work = started;
     r->collected.phase = COLLECT_WORKS;
     return true;
@@ -104,8 +140,7 @@ static enum step take_back(struct request *r)
 
     if (!c->work->is_done)
         return STEP_WAIT;
-    c->bytes = c->work->bytes;
-    memcpy(c->digest, c->work->digest, sizeof(c->digest));
+    work_give_back(c->work, r);
     free(c->work);
     c->work = NULL;
     return STEP_NEXT;
@@ -116,6 +151,7 @@ void collect_cancel(struct request *r)
     struct collect_work *gone = r->collected.work;
 
     r->collected.work = NULL;
+    picture_cancel(r);
     if (gone == NULL)
         return;
     gone->request = NULL;
@@ -136,10 +172,7 @@ void collect_release(struct request *r)
 static enum step whole(struct request *r)
 {
     struct collected *c = &r->collected;
-    struct str type = http_fields_get(&r->head.fields, HTTP_CONTENT_TYPE);
 
-    c->key = arena_printf(r->arena, "POST\n%.*s\n%s", (int)type.len, type.len > 0 ? type.ptr : "",
-                          c->digest);
     if (c->key.ptr == NULL)
         return reply_out_of_memory(r);
     c->phase = COLLECT_WHOLE;
@@ -152,11 +185,13 @@ static enum step whole(struct request *r)
 
 static enum step digest(struct request *r)
 {
-    struct collected *c = &r->collected;
+    struct collect_work at_once;
 
-    if (c->bytes.len > AT_ONCE_BYTES)
+    if (r->collected.bytes.len > AT_ONCE_BYTES)
         return start_work(r) ? STEP_WAIT : reply_out_of_memory(r);
-    hash_sha256_hex(buf_str(&c->bytes), c->digest);
+    work_prepare(&at_once, r);
+    work(&at_once);
+    work_give_back(&at_once, r);
     return whole(r);
 }
 

@@ -175,6 +175,7 @@ static void on_done(void *arg, const struct upstream_result *result)
             r->cache.stored = true;
             fetch_saw_other(r, &replaced);
             part_on_stored(r);
+            picture_on_stored(r);
             second_put(r);
         }
     } else if (!had_head) {

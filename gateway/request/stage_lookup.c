@@ -113,7 +113,7 @@ bool lookup_build_key(const struct request *r, struct cache_key *key)
     return cache_key_build(r->context->shared->cache, &parts, r->arena, key);
 }
 
-static enum step bypass(struct request *r, const char *why)
+enum step lookup_bypass(struct request *r, const char *why)
 {
     r->cache.status = CACHE_BYPASS;
     r->cache.fwd = "bypass";
@@ -183,7 +183,7 @@ enum http_use lookup_judge(const struct request *r, const struct cache_entry *en
     return cache_entry_may_use(entry, &r->cache.wants, loop_now_us(r->context->loop));
 }
 
-static enum step unsatisfiable(struct request *r)
+enum step lookup_unsatisfiable(struct request *r)
 {
     r->cache.status = CACHE_MISS;
     r->cache.detail = "only-if-cached";
@@ -191,10 +191,16 @@ static enum step unsatisfiable(struct request *r)
                          STR_NONE);
 }
 
-static enum step serve(struct request *r, enum cache_status status)
+enum step lookup_serve(struct request *r, enum cache_status status)
 {
-    if (r->cache.is_by_body && r->cache.match == NULL)
-        r->cache.match = "exact";
+    if (r->cache.is_by_body && !picture_may_answer(r)) {
+        cache_entry_release(&r->cache.entry);
+        r->cache.status = CACHE_MISS;
+        r->cache.fwd = "request";
+        r->cache.detail = "shadow";
+        r->cache.is_alone = true;
+        return STEP_NEXT;
+    }
     if (!r->is_limited)
         limit_look(r); /* cache first: the windows are told, not charged */
     return reply_entry(r, r->cache.entry, status);
@@ -238,23 +244,26 @@ static enum step lookup(struct request *r)
 
     find(r);
     if (r->cache.entry == NULL && part_answers(r))
-        return serve(r, CACHE_HIT);
-    if (r->cache.entry == NULL)
-        return r->cache.wants.only_if_cached ? unsatisfiable(r) : STEP_NEXT;
+        return lookup_serve(r, CACHE_HIT);
+    if (r->cache.entry == NULL) {
+        bool is_last = r->collected.picture.ptr == NULL; /* else stage_picture has the word */
+
+        return r->cache.wants.only_if_cached && is_last ? lookup_unsatisfiable(r) : STEP_NEXT;
+    }
     switch (lookup_judge(r, r->cache.entry)) {
     case HTTP_USE_FRESH:
         if (is_due_early(r))
             (void)refresh_start(r);
-        return serve(r, CACHE_HIT);
+        return lookup_serve(r, CACHE_HIT);
     case HTTP_USE_STALE:
-        return serve(r, CACHE_STALE);
+        return lookup_serve(r, CACHE_STALE);
     case HTTP_USE_VALIDATE:
         if (serves_meanwhile(r, &status))
-            return serve(r, status);
+            return lookup_serve(r, status);
         r->cache.detail = NULL;
         break;
     }
-    return r->cache.wants.only_if_cached ? unsatisfiable(r) : STEP_NEXT;
+    return r->cache.wants.only_if_cached ? lookup_unsatisfiable(r) : STEP_NEXT;
 }
 
 static bool is_cached_method(const struct request *r)
@@ -277,11 +286,11 @@ enum step stage_lookup(struct request *r)
         return STEP_NEXT; /* cache first: the limit step refuses it */
     r->cache.is_by_body = r->collected.phase == COLLECT_WHOLE;
     if (!r->cache.is_by_body && (r->facts.has_body || collect_is_for(r)))
-        return bypass(r, "body");
+        return lookup_bypass(r, "body");
     if (bypassed_by(r) != NULL)
-        return bypass(r, bypassed_by(r));
+        return lookup_bypass(r, bypassed_by(r));
     if (r->route->cache.per_user == PER_USER_TRUE && r->who.caller.kind == CALLER_IP)
-        return bypass(r, "no-user");
+        return lookup_bypass(r, "no-user");
     if (!r->cache.is_keyed) {
         read_wishes(r);
         r->cache.is_keyed = lookup_build_key(r, &r->cache.key);

@@ -6,8 +6,8 @@
  *
  * Limit first is the usual order: a hit is limited like any other request. Cache first
  * serves routes with "count_hits": false: what the cache can answer costs nothing. Body first
- * serves POSTs whose body makes the key: admitted, read to a ceiling, looked up, answered in
- * the final call.
+ * serves POSTs whose body makes the key: admitted, read to a ceiling, looked up (by the
+ * bytes, then by what a picture shows), answered in the final call.
  * Warming has no caller. The admin listener's requests know one step. Worker's thread. */
 #include "request/request_priv.h"
 
@@ -17,9 +17,10 @@ static stage_fn *const limit_first[] = {stage_system, stage_route,     stage_ide
 static stage_fn *const cache_first[] = {stage_system,    stage_route,  stage_identify,
                                         stage_authorize, stage_lookup, stage_limit,
                                         stage_answer,    stage_fetch,  NULL};
-static stage_fn *const body_first[] = {stage_system,    stage_route,  stage_identify, stage_limit,
-                                       stage_authorize, stage_answer, stage_collect,  stage_lookup,
-                                       stage_fetch,     NULL};
+static stage_fn *const body_first[] = {
+    stage_system, stage_route,   stage_identify, stage_limit,   stage_authorize,
+    stage_answer, stage_collect, stage_lookup,   stage_picture, stage_fetch,
+    NULL};
 static stage_fn *const nobodys[] = {stage_route, stage_answer, stage_lookup, stage_fetch, NULL};
 static stage_fn *const system_only[] = {stage_system, NULL};
 

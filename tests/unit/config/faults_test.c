@@ -253,7 +253,7 @@ static const struct {
      "{" UP ", \"routes\": [{\"match\": {\"path\": \"/\"}, \"upstream\": \"a\", \"cache\": "
      "{\"methods\": [\"POST\"]}}]}",
      "f:1:121: routes[0].cache.methods: has POST without a key made from the body, expected "
-     "key.body"},
+     "key.body or key.image"},
     {"a body of no method",
      "{" UP ", \"routes\": [{\"match\": {\"path\": \"/\"}, \"upstream\": \"a\", \"cache\": "
      "{\"key\": {\"body\": \"sha256\"}}}]}",
@@ -263,6 +263,18 @@ static const struct {
      "{\"methods\": [\"POST\"], \"key\": {\"body\": \"sha256\"}, \"count_hits\": false}}]}",
      "f:1:121: routes[0].cache.count_hits: is false beside POST, whose body is read after the "
      "limits, expected true"},
+    {"two keys of one body",
+     "{" UP ", \"routes\": [{\"match\": {\"path\": \"/\"}, \"upstream\": \"a\", \"cache\": "
+     "{\"methods\": [\"POST\"], \"key\": {\"body\": \"sha256\", \"image\": \"phash\"}}}]}",
+     "f:1:121: routes[0].cache.key: has body beside image, expected one of them"},
+    {"a shadow of nothing",
+     "{" UP ", \"routes\": [{\"match\": {\"path\": \"/\"}, \"upstream\": \"a\", \"cache\": "
+     "{\"shadow\": true}}]}",
+     "f:1:121: routes[0].cache.shadow: is true without POST in the cache's methods"},
+    {"pictures too far apart",
+     "{" UP ", \"routes\": [{\"match\": {\"path\": \"/\"}, \"upstream\": \"a\", \"cache\": "
+     "{\"methods\": [\"POST\"], \"key\": {\"image\": \"phash\", \"distance\": 65}}}]}",
+     "f:1:181: routes[0].cache.key.distance: is 65, expected 0 to 64"},
     {"a method that is never kept",
      "{" UP ", \"routes\": [{\"match\": {\"path\": \"/\"}, \"upstream\": \"a\", \"cache\": "
      "{\"methods\": [\"PUT\"]}}]}",

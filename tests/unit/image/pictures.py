@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""pictures.py DIR - pictures for image_test.c, and what they hash to.
+"""pictures.py DIR - pictures for image_test.c and tests/node/pictures.test.mjs, and what they hash to.
 
 Writes pictures into DIR and prints a line for each: "hash NAME HEX", where HEX is what
 imagehash.phash(hash_size=16) gives (the same steps, with numpy's matrix product for the DCT), or
@@ -7,7 +7,7 @@ imagehash.phash(hash_size=16) gives (the same steps, with numpy's matrix product
 """
 import io, sys, zlib, struct
 import numpy
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 where = sys.argv[1]
 random = numpy.random.RandomState(7)
@@ -31,6 +31,12 @@ def scene(width, height):
         w, h = random.randint(5, width // 2), random.randint(5, height // 2)
         draw.ellipse([x, y, x + w, y + h], fill=tuple(int(c) for c in random.randint(0, 256, 3)))
     return image.filter(ImageFilter.GaussianBlur(1))
+
+
+def edited(image):
+    image = ImageEnhance.Brightness(image).enhance(1.02)
+    ImageDraw.Draw(image).text((5, 5), "sample", fill=(255, 255, 255))
+    return image
 
 
 def keep(name, image, **options):
@@ -72,9 +78,14 @@ for i in range(20):
     keep(f"{i}-grey.jpg", picture.convert("L"))
     keep(f"{i}-palette.png", picture.quantize(32))
     keep(f"{i}-alpha.png", picture.convert("RGBA"))
+    keep(f"{i}-half.jpg", picture.resize((picture.width // 2, picture.height // 2), Image.LANCZOS), quality=90)
+    keep(f"{i}-edited.jpg", edited(picture), quality=85)
 
 progressive = packed(scene(600, 400), format="JPEG", progressive=True)
 scan = progressive.rindex(b"\xff\xda")
+for shade in "white", "silver":
+    Image.new("RGB", (300, 200), shade).save(f"{where}/{shade}.png")
+    Image.new("RGB", (300, 200), shade).save(f"{where}/{shade}.jpg", quality=30)
 bomb("scans.jpg", progressive[:-2] + progressive[scan:-2] * 2000 + b"\xff\xd9")
 bomb("many.jpg", packed(scene(700, 500).resize((7000, 5000), Image.NEAREST), format="JPEG", progressive=True))
 bomb("wide.png", png(16384, 2400, 0))
