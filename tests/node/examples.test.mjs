@@ -3,7 +3,32 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { after, before, test } from "node:test";
+import { deflateSync } from "node:zlib";
 import { root, startGatewayFile, startOrigin, stop, stopAll } from "./programs.mjs";
+
+/** A PNG of soft clouds, others for each `scene`, its brightest points as bright as `most` says. */
+function png(most, scene = 1) {
+  const side = 96, count = 12, rows = Buffer.alloc(side * (side + 1));
+  const wave = (k, n) => Math.cos(Math.PI * k * (2 * n + 1) / (2 * side));
+  for (let y = 0; y < side; y++) for (let x = 0; x < side; x++) {
+    let sum = 12;
+    for (let i = 0; i < count; i++) for (let k = 0; k < count; k++) sum += Math.sin((i * count + k + 1) * scene * 7.3) * wave(i, x) * wave(k, y);
+    rows[y * (side + 1) + 1 + x] = Math.max(0, Math.min(1, sum / 24)) * most;
+  }
+  const crc = (bytes) => {
+    let sum = -1;
+    for (const byte of bytes) for (let bit = 0, left = sum ^ byte; bit < 8; bit++) sum = left = left & 1 ? left >>> 1 ^ 0xedb88320 : left >>> 1;
+    return ~sum >>> 0;
+  };
+  const chunk = (kind, data) => {
+    const body = Buffer.concat([Buffer.from(kind), data]), ends = [Buffer.alloc(4), Buffer.alloc(4)];
+    ends[0].writeUInt32BE(data.length);
+    ends[1].writeUInt32BE(crc(body));
+    return Buffer.concat([ends[0], body, ends[1]]);
+  };
+  const head = Buffer.from([0, 0, 0, side, 0, 0, 0, side, 8, 0, 0, 0, 0]); // grey, eight bits
+  return Buffer.concat([Buffer.from("\x89PNG\r\n\x1a\n", "latin1"), chunk("IHDR", head), chunk("IDAT", deflateSync(rows)), chunk("IEND", Buffer.alloc(0))]);
+}
 
 let backend;
 before(async () => { backend = await startOrigin(); });
@@ -64,9 +89,21 @@ test("a model catalogue: analytics cost ten", () => example("models", async (ask
   assert.equal((await ask("/analytics/summary")).cache, "HIT");
 }));
 
-test("images: analysed within their own window, no larger than they may be; a job's state is always new", () => example("images", async (ask) => {
-  const analysed = await ask("/analyze?ms=1", { method: "POST", body: Buffer.alloc(100000) });
+test("images: analysed once, within their own window, no larger than they may be; a job's state is always new", () => example("images", async (ask, gateway) => {
+  const analyze = (body) => ask("/analyze", { method: "POST", body });
+  const analysed = await analyze(png(250)), match = (answer) => [answer.cache, answer.headers.get("x-cache-match"), answer.body];
   assert.equal(analysed.status, 200);
+  assert.equal(analysed.cache, "MISS");
+  assert.deepEqual(match(await analyze(png(250))), ["HIT", "exact", analysed.body]);
+  const near = await analyze(png(245));
+  assert.equal(near.body, analysed.body);
+  assert.match(near.headers.get("x-cache-match"), /^near; distance=[0-6]$/);
+  assert.equal((await analyze(png(250, 2))).cache, "MISS");
+  assert.equal((await analyze(Buffer.alloc(100000))).cache, "MISS");
+  const advice = await (await fetch(`${gateway.admin}/system/cache/advice`)).json();
+  assert.deepEqual(advice.routes.analyze.saved, { calls: 2, exact: 1, near: 1, money: 0.004 });
+  await fetch(`${gateway.admin}/system/cache/invalidate?tag=analyses`, { method: "POST" });
+  assert.equal((await analyze(png(245))).cache, "MISS");
   assert.match(analysed.headers.get("ratelimit-policy"), /analyses/);
   assert.equal((await ask("/analyze", { method: "POST", body: Buffer.alloc(6 << 20) }).catch(() => ({ status: 413 }))).status, 413);
   const job = await ask("/jobs", { method: "POST", body: "{}" });
