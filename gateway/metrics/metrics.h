@@ -127,6 +127,14 @@ void cell_gauge_add(struct cell *cell, int64_t n); /* gauges that sum over threa
 void cell_gauge_set(struct cell *cell,
                     double value); /* sheets are added up: set on one sheet only */
 void cell_observe(struct cell *cell, double seconds); /* histograms; kept as nanoseconds */
+/* A trace that stands for what was observed; who asks for OpenMetrics is shown the newest of each
+ * bucket. */
+struct exemplar {
+    uint64_t trace_high, trace_low;
+    int64_t wall_us; /* since 1970 */
+};
+void cell_observe_traced(struct sheet *sheet /* the cell's */, struct cell *cell, double seconds,
+                         const struct exemplar *exemplar);
 uint64_t
 cell_count(const struct cell *cell); /* a counter's value, or a histogram's count: for tests */
 
@@ -138,7 +146,7 @@ void metrics_collector(struct metrics *metrics, metrics_fn *fn, void *arg);
 /* Prometheus text exposition 0.0.4 of everything, sheets added up. Any thread, one at a time
  * (a lock inside). False: out is over its ceiling. */
 bool metrics_write(struct metrics *metrics, struct buf *out) MUST_USE;
-/* The same as OpenMetrics 1.0. */
+/* The same as OpenMetrics 1.0, with exemplars. */
 bool metrics_write_open(struct metrics *metrics, struct buf *out) MUST_USE;
 /* Sum over sheets of one metric (of a histogram: its count), over all series whose label
  * `label` (index, or -1: all series) equals value. */

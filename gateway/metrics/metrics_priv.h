@@ -30,10 +30,17 @@ struct metric {
 };
 extern const struct metric metric_table[M_COUNT];
 
+/* The newest trace of one bucket. The writer makes `version` odd, writes, and makes it even again:
+ * a reader that meets an odd one, or another one than before, has read nothing. */
+struct exemplar_slot {
+    _Atomic uint64_t version, trace_high, trace_low, ns;
+    _Atomic int64_t wall_us; /* 0: none yet */
+};
 struct cell {
     _Atomic uint64_t value; /* counter: it; gauge: bits of a double; histogram: sum, nanoseconds */
     const struct metric *metric;
-    struct cell *next;         /* the same series in another sheet */
+    struct cell *next;                         /* the same series in another sheet */
+    _Atomic(struct exemplar_slot *) exemplars; /* one a bucket; NULL: none was ever given */
     _Atomic uint64_t bucket[]; /* histogram: each alone, not cumulative; one more than bounds */
 };
 
@@ -69,6 +76,9 @@ struct metrics {
  * scrape against another. */
 void metrics_lock(atomic_flag *flag);
 void metrics_unlock(atomic_flag *flag);
+
+/* Of a cell whose buckets have exemplars from now on; NULL: no memory. The sheet's thread. */
+struct exemplar_slot *sheet_exemplars(struct sheet *sheet, struct cell *cell);
 
 /* A gauge's value, from its bits. */
 double metrics_double(uint64_t bits);

@@ -244,6 +244,15 @@ static struct cell *cell_new(struct sheet *sheet, const struct metric *metric)
     return cell;
 }
 
+struct exemplar_slot *sheet_exemplars(struct sheet *sheet, struct cell *cell)
+{
+    size_t buckets = cell->metric->bound_count + 1;
+    struct exemplar_slot *slots = arena_zero(sheet->arena, buckets * sizeof(struct exemplar_slot));
+
+    atomic_store_explicit(&cell->exemplars, slots, memory_order_release);
+    return slots;
+}
+
 /* From here scrapes see it. */
 static void publish_cell(struct series *series, struct cell *cell)
 {

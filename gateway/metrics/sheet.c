@@ -73,13 +73,40 @@ static size_t bucket_of(const struct metric *metric, uint64_t ns)
     return low;
 }
 
-void cell_observe(struct cell *cell, double seconds)
+static size_t observe(struct cell *cell, uint64_t ns)
 {
-    uint64_t ns = to_ns(seconds);
+    size_t bucket = bucket_of(cell->metric, ns);
 
     CHECK(cell->metric->kind == METRIC_HISTOGRAM);
-    add_to(&cell->bucket[bucket_of(cell->metric, ns)], 1);
+    add_to(&cell->bucket[bucket], 1);
     add_to(&cell->value, ns);
+    return bucket;
+}
+
+void cell_observe(struct cell *cell, double seconds)
+{
+    (void)observe(cell, to_ns(seconds));
+}
+
+void cell_observe_traced(struct sheet *sheet, struct cell *cell, double seconds,
+                         const struct exemplar *exemplar)
+{
+    uint64_t ns = to_ns(seconds), version;
+    size_t bucket = observe(cell, ns);
+    struct exemplar_slot *slot = atomic_load_explicit(&cell->exemplars, memory_order_relaxed);
+
+    if (slot == NULL)
+        slot = sheet_exemplars(sheet, cell);
+    if (slot == NULL)
+        return;
+    slot += bucket;
+    version = atomic_load_explicit(&slot->version, memory_order_relaxed);
+    atomic_store_explicit(&slot->version, version + 1, memory_order_relaxed);
+    atomic_store_explicit(&slot->trace_high, exemplar->trace_high, memory_order_release);
+    atomic_store_explicit(&slot->trace_low, exemplar->trace_low, memory_order_release);
+    atomic_store_explicit(&slot->ns, ns, memory_order_release);
+    atomic_store_explicit(&slot->wall_us, exemplar->wall_us, memory_order_release);
+    atomic_store_explicit(&slot->version, version + 2, memory_order_release);
 }
 
 uint64_t cell_count(const struct cell *cell)

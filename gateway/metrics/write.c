@@ -99,6 +99,43 @@ static void begin_line(struct buf *out, const struct metric *metric, const char 
     buf_add_char(out, ' ');
 }
 
+/* Has the slot something newer than *newest? Then that is it. */
+static void take_newer(struct exemplar_slot *slot, uint64_t *ns, struct exemplar *newest)
+{
+    uint64_t version = atomic_load_explicit(&slot->version, memory_order_acquire);
+    struct exemplar seen = {atomic_load_explicit(&slot->trace_high, memory_order_acquire),
+                            atomic_load_explicit(&slot->trace_low, memory_order_acquire),
+                            atomic_load_explicit(&slot->wall_us, memory_order_acquire)};
+    uint64_t seen_ns = atomic_load_explicit(&slot->ns, memory_order_acquire);
+
+    if (version % 2 == 0 && seen.wall_us > newest->wall_us &&
+        atomic_load_explicit(&slot->version, memory_order_relaxed) == version) {
+        *newest = seen;
+        *ns = seen_ns;
+    }
+}
+
+/* ` # {trace_id="…"} 0.0123 1700000000.5` behind a bucket's count (OpenMetrics 1.0). */
+static void write_exemplar(struct buf *out, const struct series *series, size_t bucket)
+{
+    const struct cell *cell = atomic_load_explicit(&series->cells, memory_order_acquire);
+    struct exemplar newest = {0, 0, 0};
+    uint64_t ns = 0;
+
+    for (; cell != NULL; cell = cell->next) {
+        struct exemplar_slot *slots = atomic_load_explicit(&cell->exemplars, memory_order_acquire);
+
+        if (slots != NULL)
+            take_newer(&slots[bucket], &ns, &newest);
+    }
+    if (newest.wall_us == 0)
+        return;
+    buf_addf(out, " # {trace_id=\"%016" PRIx64 "%016" PRIx64 "\"} ", newest.trace_high,
+             newest.trace_low);
+    add_seconds(out, ns);
+    buf_addf(out, " %" PRId64 ".%06" PRId64, newest.wall_us / 1000000, newest.wall_us % 1000000);
+}
+
 static void write_bucket(struct buf *out, const struct metric *metric, const struct series *series,
                          const char *bound, uint64_t count)
 {
@@ -111,20 +148,22 @@ static void write_bucket(struct buf *out, const struct metric *metric, const str
     buf_add_str(out, str_of(bound));
     buf_add_str(out, STR("\"} "));
     buf_add_u64(out, count);
-    buf_add_char(out, '\n');
 }
 
 static void write_histogram(struct buf *out, const struct metric *metric,
-                            const struct series *series, const struct total *total)
+                            const struct series *series, const struct total *total, bool is_open)
 {
     uint64_t count = 0;
 
-    for (size_t i = 0; i < metric->bound_count; i++) {
+    for (size_t i = 0; i <= metric->bound_count; i++) {
+        const char *bound = i < metric->bound_count ? metric->bounds[i].text : "+Inf";
+
         count += total->bucket[i];
-        write_bucket(out, metric, series, metric->bounds[i].text, count);
+        write_bucket(out, metric, series, bound, count);
+        if (is_open)
+            write_exemplar(out, series, i);
+        buf_add_char(out, '\n');
     }
-    count += total->bucket[metric->bound_count];
-    write_bucket(out, metric, series, "+Inf", count);
     begin_line(out, metric, "_sum", series);
     add_seconds(out, total->value);
     buf_add_char(out, '\n');
@@ -133,12 +172,13 @@ static void write_histogram(struct buf *out, const struct metric *metric,
     buf_add_char(out, '\n');
 }
 
-static void write_series(struct buf *out, const struct metric *metric, const struct series *series)
+static void write_series(struct buf *out, const struct metric *metric, const struct series *series,
+                         bool is_open)
 {
     struct total total = add_up(metric, series);
 
     if (metric->kind == METRIC_HISTOGRAM) {
-        write_histogram(out, metric, series, &total);
+        write_histogram(out, metric, series, &total, is_open);
         return;
     }
     begin_line(out, metric, "", series);
@@ -183,7 +223,7 @@ static void write_metric(const struct metrics *metrics, enum metric_id id, bool 
     for (; series != NULL && !out->is_broken;
          series = atomic_load_explicit(&series->next, memory_order_acquire))
         if (is_visible(metric, series, metrics->first[id]))
-            write_series(out, metric, series);
+            write_series(out, metric, series, is_open);
 }
 
 static bool write_all(struct metrics *metrics, bool is_open, struct buf *out)

@@ -92,11 +92,26 @@ static void count_slow(struct request *r, uint64_t duration_us)
              STR_ARG(r->id), STR_ARG(r->cells->name), duration_us / 1000);
 }
 
+static void observe_duration(struct request *r, uint64_t duration_us, bool has_failed)
+{
+    double seconds = (double)duration_us / 1e6;
+    struct trace_context trace;
+    struct exemplar exemplar;
+
+    if (!trace_is_told(r, has_failed, &trace)) {
+        cell_observe(r->cells->duration, seconds);
+        return;
+    }
+    exemplar = (struct exemplar){trace.high, trace.low, loop_wall_us(r->context->loop)};
+    cell_observe_traced(r->context->sheet, r->cells->duration, seconds, &exemplar);
+}
+
 void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in, uint64_t bytes_out)
 {
     uint64_t duration_us = clock_mono_us() - r->arrival.started_us;
     int status = r->is_answered ? r->answer.status : 499;
     struct request_end end;
+    bool has_failed;
 
     if (r->context->pool == NULL || r->is_warm)
         return; /* the admin listener's have counters of their own */
@@ -116,9 +131,10 @@ void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in,
         break;
     }
     end = (struct request_end){status, duration_us, bytes_in, bytes_out};
+    has_failed = status >= 500 || outcome == REQUEST_CUT;
     count_request(r, status);
     count_cache(r);
-    cell_observe(r->cells->duration, (double)duration_us / 1e6);
+    observe_duration(r, duration_us, has_failed);
     cell_add(r->cells->bytes, bytes_out);
     if (r->fetch.is_on && r->fetch.first_byte_us > 0) {
         if (r->cells->upstream_duration == NULL)
@@ -130,7 +146,7 @@ void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in,
         count_slow(r, duration_us);
     record_write(r, &end);
     if (r->trace != NULL)
-        trace_finish(r, &end, status >= 500 || outcome == REQUEST_CUT);
+        trace_finish(r, &end, has_failed);
     if (log_access_is_on())
         line_write(r, &end);
 }
