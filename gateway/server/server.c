@@ -73,6 +73,7 @@ struct server *server_new(struct loop *loop, struct request_context *context,
     server->context = context;
     server->counts = counts;
     server->is_admin = is_admin;
+    memset(server->blank, '-', sizeof(server->blank) - 1);
     server->pool_bytes = pool_for(request_context_config(context));
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     server->active = metrics_cell(request_context_sheet(context), M_CONNECTIONS_ACTIVE);

@@ -112,7 +112,10 @@ struct server {
      * of it once more, for each request, so it is no larger than the limits ask for. */
     size_t pool_bytes;
     char scratch[SERVER_SCRATCH_BYTES]; /* a field's name and value with NULs, for the library */
-    struct connection **by_fd;          /* for the certificate callback, which knows the fd alone */
+    char blank[SERVER_SCRATCH_BYTES];   /* a text of any length, by its end: response.c */
+    char date[30];                      /* of date_s */
+    int64_t date_s;
+    struct connection **by_fd; /* for the certificate callback, which knows the fd alone */
     size_t by_fd_count;
 };
 
