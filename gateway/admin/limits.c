@@ -35,17 +35,21 @@ static bool named_caller(struct call *call, struct str name, struct caller *call
                                             call->question->arena, caller);
 }
 
-static void override_tier(const struct call *call, struct caller *caller)
+static void use_tier(const struct call *call, struct caller *caller, struct str name)
 {
-    const struct tier_config *tier;
-    char name[LIMIT_TIER_MAX];
+    const struct tier_config *tier = name.len > 0 ? config_tier(call->config, name) : NULL;
 
-    if (!limit_overridden(call->admin->shared->limiter, caller->hash,
-                          loop_now_us(call->admin->loop), name))
-        return;
-    tier = config_tier(call->config, str_of(name));
     if (tier != NULL)
         caller->tier = tier;
+}
+
+static void override_tier(const struct call *call, struct caller *caller)
+{
+    char name[LIMIT_TIER_MAX];
+
+    if (limit_overridden(call->admin->shared->limiter, caller->hash, loop_now_us(call->admin->loop),
+                         name))
+        use_tier(call, caller, str_of(name));
 }
 
 /* ---- what the store says, which other gateways count in too ---- */
@@ -53,6 +57,7 @@ static void override_tier(const struct call *call, struct caller *caller)
 struct status {
     struct call *call;
     struct caller caller;
+    struct limit_tier_ask tier;
     struct limit_call ask;
     struct limit_state state;
 };
@@ -75,16 +80,15 @@ static void on_status(void *arg)
     call_conclude(call);
 }
 
-/* False: out of memory, nothing is asked. */
-static bool ask_status(struct call *call, const struct caller *caller)
+/* The tier is known. True: the answer is written. */
+static bool ask_windows(struct status *status)
 {
+    struct call *call = status->call;
+    struct caller *caller = &status->caller;
     struct limit_time now = {loop_now_us(call->admin->loop), loop_wall_us(call->admin->loop)};
-    struct status *status = arena_zero(call->question->arena, sizeof(*status));
 
-    if (status == NULL)
-        return false;
-    status->call = call;
-    status->caller = *caller;
+    use_tier(call, caller, status->tier.tier);
+    override_tier(call, caller);
     status->ask = (struct limit_call){
         .policies = {{&caller->tier->windows, limit_key(caller->hash, LIMIT_TIER, STR_NONE),
                       caller->hash}},
@@ -94,10 +98,34 @@ static bool ask_status(struct call *call, const struct caller *caller)
         .arg = status,
         .state = &status->state,
     };
-    if (limit_store_take(call->admin->shared->store, &status->ask, now))
-        write_status(status);
-    else
-        call->is_pending = true;
+    if (!limit_store_take(call->admin->shared->store, &status->ask, now))
+        return false;
+    write_status(status);
+    return true;
+}
+
+static void on_tier(void *arg)
+{
+    struct status *status = arg;
+
+    if (ask_windows(status))
+        call_conclude(status->call);
+}
+
+/* False: out of memory, nothing is asked. */
+static bool ask_status(struct call *call, const struct caller *caller)
+{
+    struct status *status = arena_zero(call->question->arena, sizeof(*status));
+
+    if (status == NULL)
+        return false;
+    status->call = call;
+    status->caller = *caller;
+    status->tier = (struct limit_tier_ask){.done = on_tier, .arg = status};
+    call->is_pending =
+        (caller->kind != CALLER_IP && !limit_store_tier(call->admin->shared->store, caller->hash,
+                                                        caller->name, &status->tier)) ||
+        !ask_windows(status);
     return true;
 }
 
@@ -116,9 +144,9 @@ void get_rate_limit_status(struct call *call)
                        "of a key or of a user who was seen.");
         return;
     }
-    override_tier(call, &caller);
     if (call->admin->shared->store != NULL && ask_status(call, &caller))
         return;
+    override_tier(call, &caller);
     /* over its ceiling: answer_text() says so */
     (void)request_write_limit_status(call->question->rules, call->admin->shared, &caller, now,
                                      &call->question->text);

@@ -118,6 +118,10 @@ struct identity_config {
         struct str htpasswd; /* a file; empty: Basic is not looked at */
     } basic;
     bool revocation;
+    struct {             /* tiers of clients, in the store */
+        struct str hash; /* its key; empty: nobody is looked up */
+        int64_t ttl_ms;
+    } tiers_from;
     struct {
         struct str user, tier; /* fields told to upstreams; empty: not told */
     } forward;

@@ -150,6 +150,23 @@ static const struct field forward_fields[] = {
 };
 static const struct section forward_section = {SECTION(forward_fields, 0)};
 
+static bool is_store_key(struct str text)
+{
+    return text.len <= 256;
+}
+
+static const struct text_rule store_key_rule = {"at most 256 bytes", is_store_key};
+
+static const struct field tiers_from_fields[] = {
+    FIELD_WITH(store_key_rule, "hash", kind_text, I, tiers_from.hash, "", 0, 0,
+               "key of a hash in the store, as it is (without store.prefix), that somebody else "
+               "keeps: user:ID or key:ID to the name of a tier, in place of the token's or the "
+               "key's; empty: none"),
+    FIELD("ttl", kind_duration, I, tiers_from.ttl_ms, "30s", SECONDS(1), DAYS(1),
+          "a change there is in force within this"),
+};
+static const struct section tiers_from_section = {SECTION(tiers_from_fields, 0)};
+
 static const struct field ip_fields[] = {
     FIELD("ipv4_prefix", kind_count, I, ip.ipv4_prefix, "32", 8, 32,
           "bits of an IPv4 address that make one client"),
@@ -172,6 +189,8 @@ static const struct field identity_fields[] = {
         "who asks, as upstreams are told; a client's own fields of these names are removed"),
     FIELD("revocation", kind_bool, I, revocation, "true", 0, 0,
           "tokens that were revoked are refused"),
+    FIELD_NESTED("tiers_from", tiers_from_section,
+                 "tiers that a billing system keeps in the store"),
     FIELD_NESTED("ip", ip_section, "clients that are known by their address alone"),
 };
 #undef I

@@ -53,6 +53,9 @@ void limit_check(const struct config *config, struct faults *faults)
 {
     char path[256];
 
+    if (config->identity.tiers_from.hash.len > 0 && str_eq(config->store.url, STR("memory:")))
+        log_line(LOG_WARN, "identity.tiers_from.hash is set, but store.url is memory: nobody's "
+                           "tier is looked up");
     for (uint32_t i = 0; i < config->tier_count; i++) {
         snprintf(path, sizeof(path), "tiers.%.*s", STR_ARG(config->tiers[i].name));
         check_set(config, path, &config->tiers[i].windows, faults);

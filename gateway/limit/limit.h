@@ -185,6 +185,23 @@ void limit_store_give_back(struct limit_store *store, const struct limit_call *c
 void limit_store_forget(struct limit_store *store, const struct limit_policy *policies,
                         uint32_t count);
 
+/* ---- tiers that a billing system keeps in the store (identity.tiers_from) ---- */
+/* Embedded in who asks. */
+struct limit_tier_ask {
+    limit_done_fn *done;
+    void *arg;
+    struct str tier; /* the answer, until `done` returns; empty: the client's own is in force */
+    bool is_waiting; /* false at first */
+    /* the store's own */
+    struct limit_tier_ask *next, **back;
+};
+/* Whose tier is said elsewhere? name: as the admin API names the client. True: answered at once,
+ * and `done` is not called; false: it will be, once, from the loop, unless cancelled, within
+ * limits.deadline. */
+bool limit_store_tier(struct limit_store *store, struct hash128 client, struct str name,
+                      struct limit_tier_ask *ask) MUST_USE;
+void limit_store_tier_cancel(struct limit_tier_ask *ask); /* fine when it waits for nothing */
+
 /* ---- what gateways share beside counters: tier overrides and usage. The main thread ---- */
 struct limit_share;
 /* Another gateway should know of this (borrowed; at most 32 bytes). */

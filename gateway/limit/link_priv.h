@@ -99,10 +99,17 @@ void debts_pay(struct limit_store *store);
 void debts_pay_soon(struct limit_store *store); /* the server answers: at most once a second */
 void debts_drop(struct limit_store *store);
 
+/* ---- tiers.c ---- */
+struct limit_tiers;
+void tiers_use(struct limit_store *store, const struct config *config); /* at first and on reload */
+void tiers_free(struct limit_tiers **tiers); /* when no reply comes any more */
+
 struct limit_store {
     struct loop *loop;
     struct limiter *limiter;
+    struct sheet *sheet;
     struct redis *redis;
+    struct limit_tiers *tiers; /* NULL: never was identity.tiers_from set */
     struct redis_script script;
     struct str prefix;
     char prefix_text[64];

@@ -288,6 +288,7 @@ struct limit_store *limit_store_new(struct loop *loop, struct limiter *limiter,
         goto failed;
     store->loop = loop;
     store->limiter = limiter;
+    store->sheet = sheet;
     store->groups_most = options.url.kind == REDIS_CLUSTER ? 1 : STORE_MOST_GROUPS;
     store->fallbacks = metrics_cell(sheet, M_STORE_FALLBACKS);
     store->prefix_len = config->store.prefix.len;
@@ -300,6 +301,8 @@ struct limit_store *limit_store_new(struct loop *loop, struct limiter *limiter,
         return store;
 failed:
     fail_set(why, "%s", why->text[0] != '\0' ? why->text : "out of memory");
+    if (store != NULL)
+        tiers_free(&store->tiers);
     free(store);
     return NULL;
 }
@@ -308,6 +311,7 @@ void limit_store_use(struct limit_store *store, const struct config *config)
 {
     store->deadline_ms = config->limits.deadline_ms;
     store->has_leases = !config->limits.leases_off;
+    tiers_use(store, config);
 }
 
 void limit_store_free(struct limit_store **store)
@@ -318,6 +322,7 @@ void limit_store_free(struct limit_store **store)
     if (old == NULL)
         return;
     redis_free(&old->redis);
+    tiers_free(&old->tiers);
     debts_drop(old);
     for (uint32_t i = 0; i < old->batch_count; i++) {
         config_release(&old->batches[i]->config);

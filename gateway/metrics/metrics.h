@@ -71,6 +71,7 @@ enum metric_id {
     M_STORE_ERRORS,         /* store_errors_total{kind} */
     M_STORE_DURATION,       /* store_duration_seconds histogram */
     M_STORE_FALLBACKS,      /* store_fallbacks_total */
+    M_TIER_LOOKUPS,         /* tier_lookups_total{result} */
     M_STORE_QUEUE,          /* backpressure_store_queue_size gauge */
     M_LOOP_LAG,             /* backpressure_event_loop_lag_seconds{worker} gauge */
     M_LOOP_UTILIZATION,     /* backpressure_loop_utilization{worker} gauge */

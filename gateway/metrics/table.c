@@ -150,6 +150,8 @@ const struct metric metric_table[M_COUNT] = {
     COUNTER(M_STORE_FALLBACKS, "store_fallbacks_total",
         "Rate limit decisions made without the store, because it was away or late.",
         .label_count = 0),
+    COUNTER(M_TIER_LOOKUPS, "tier_lookups_total",
+        "Callers looked up in the hash of identity.tiers_from, by result.", LABELS("result")),
     GAUGE(M_STORE_QUEUE, "backpressure_store_queue_size",
         "Commands that wait for their reply from the store.", .label_count = 0),
     GAUGE(M_LOOP_LAG, "backpressure_event_loop_lag_seconds",

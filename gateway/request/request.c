@@ -281,6 +281,7 @@ void request_finish(struct request **request, enum request_outcome outcome, uint
     if (r->cache.is_following)
         flight_leave(&r->cache.wait);
     identify_wait_cancel(&r->identity_wait);
+    limit_store_tier_cancel(&r->tier_ask);
     if (r->system.request != NULL)
         r->system.is_cancelled = true;
     else

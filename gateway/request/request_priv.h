@@ -3,6 +3,7 @@
 #define GATEWAY_REQUEST_PRIV_H
 #include "request/collect_priv.h"
 #include "request/fetch_priv.h"
+#include "request/limits_priv.h"
 
 #define REQUEST_ARENA_BLOCK (16 * 1024)
 #define REQUEST_ARENA_MAX   (512 * 1024)
@@ -12,10 +13,6 @@
 #define REQUEST_SYSTEM_BODY (256 * 1024) /* of a question for the admin room: in the arena */
 #define REQUEST_REFRESHES   256          /* without a client, at a time, each worker */
 #define REQUEST_RETRIES     3            /* look-ups after a flight before fetching alone */
-
-/* go on | request_wake() will be called, then the same step again | skip to respond */
-enum step { STEP_NEXT, STEP_WAIT, STEP_ANSWER, STEP_LOOKUP /* go back to the look-up */ };
-typedef enum step stage_fn(struct request *r);
 
 enum method_label {
     LABEL_GET,
@@ -87,24 +84,6 @@ struct request_rules {
     _Atomic uint32_t references;
 };
 
-/* Whose windows a request is charged to: `client` (the tier, and the route's own when it is the
- * client's) is one decision; `route` is charged after it. */
-struct policies {
-    struct limit_policy client[2], route;
-    uint32_t client_count;
-    bool has_route, route_is_dry, shows_route;
-    struct hash128 holds[2]; /* limits of requests at a time */
-    uint32_t most[2], holds_wanted;
-};
-
-/* How far the limit's decision is; with counters in memory it goes from the first to the last. */
-enum limit_phase {
-    LIMIT_NOT_ASKED,
-    LIMIT_ASKS_CLIENT, /* waits for the store: the tier, and the route's own of a client */
-    LIMIT_ASKS_ROUTE,  /* waits for the store: the route's own that others share */
-    LIMIT_DECIDED
-};
-
 struct request {
     struct request_context *context;
     struct context_rules *crules;
@@ -142,7 +121,9 @@ struct request {
     bool is_known, is_limited;
     enum identify_result identity;
     struct identify_wait identity_wait;
-    bool has_waited_for_identity;
+    bool has_waited_for_identity, has_asked_tier;
+    struct limit_tier_ask tier_ask;
+    const struct tier_config *kept_tier; /* that a billing system keeps; NULL: none */
     bool is_refused_by_limit;
     uint64_t wait_s;  /* Retry-After of the refusal */
     uint64_t taken;   /* of each window so far */
@@ -186,20 +167,6 @@ extern const struct walk walk_limit_first, walk_cache_first, walk_body_first, wa
 stage_fn stage_system, stage_route, stage_identify, stage_limit, stage_authorize, stage_answer,
     stage_collect, stage_lookup, stage_picture, stage_fetch, stage_job;
 enum request_next walk_on(struct request *r);
-
-/* limit_count.c */
-void count_decision(struct request *r);
-void count_block(struct request *r);
-void count_dry_block(struct request *r, const struct limit_state *state);
-
-/* stage_limit.c */
-void limit_look(struct request *r);          /* what is left, for an answer that is not charged */
-void limit_override_tier(struct request *r); /* the caller's tier, where an operator set another */
-/* What the upstream's answer says the request costs (limit.cost_header) is settled. */
-void limit_settle_header(struct request *r, const struct http_fields *fields);
-/* The request has ended: bodies are charged (limit.cost_per_kib), usage is counted, and what it
- * held is given back. */
-void limit_finish(struct request *r, uint64_t bytes_in, uint64_t bytes_out);
 
 /* stage_identify.c: 401 for what r->identity and r->who say; the refusal of that step, whatever it
  * was, or STEP_NEXT */
@@ -280,10 +247,6 @@ bool route_request_fields(const struct request *r, struct http_fields *fields);
 bool route_answer_fields(struct request *r);
 /* Is it a cross-origin question that its route answers? Then *step is the answer. */
 bool route_preflight(struct request *r, enum step *step);
-
-/* reply_limit.c */
-bool reply_limit_fields(struct request *r);
-enum step reply_limited(struct request *r);
 
 /* fetch.c */
 bool fetch_start(struct request *r);

@@ -88,7 +88,7 @@ enum step stage_identify(struct request *r)
         .may_wait = !r->has_waited_for_identity,
     };
 
-    if (r->identity_wait.memory != NULL)
+    if (r->identity_wait.memory != NULL || r->tier_ask.is_waiting)
         return STEP_WAIT; /* woken by something else */
     r->identity =
         identify_ask(request_rules_identify(r->crules->rules), &question, r->arena, &r->who);
@@ -98,7 +98,8 @@ enum step stage_identify(struct request *r)
                              STR_NONE);
     if (r->context->store == NULL && r->config->limits.enabled)
         limit_hint(r->context->shared->limiter, r->who.caller.hash);
-    limit_override_tier(r);
+    if (!limit_find_tier(r))
+        return STEP_WAIT;
     switch (r->identity) {
     case IDENTIFY_OK:
         if (r->who.credential_seen)

@@ -341,17 +341,51 @@ void limit_look(struct request *r)
     r->is_limited = r->limits.count > 0;
 }
 
-void limit_override_tier(struct request *r)
+/* ---- which tier ---- */
+
+/* Once: identify may be asked again, and knows nothing of it. */
+static void keep_tier(struct request *r)
 {
-    const struct tier_config *tier;
+    r->kept_tier = config_tier(r->config, r->tier_ask.tier);
+}
+
+static void on_tier(void *arg)
+{
+    keep_tier(arg);
+    request_wake(arg);
+}
+
+/* True: it is known, or there is none. */
+static bool look_up_tier(struct request *r)
+{
+    const struct caller *caller = &r->who.caller;
+
+    if (r->has_asked_tier || caller->kind == CALLER_IP || r->context->store == NULL)
+        return !r->tier_ask.is_waiting;
+    r->has_asked_tier = true;
+    r->tier_ask = (struct limit_tier_ask){.done = on_tier, .arg = r};
+    if (!limit_store_tier(r->context->store, caller->hash, caller->name, &r->tier_ask))
+        return false;
+    keep_tier(r);
+    return true;
+}
+
+bool limit_find_tier(struct request *r)
+{
+    struct caller *caller = &r->who.caller;
+    const struct tier_config *tier = NULL;
     char name[LIMIT_TIER_MAX];
 
-    if (!limit_overridden(r->context->shared->limiter, r->who.caller.hash,
-                          loop_now_us(r->context->loop), name))
-        return;
-    tier = config_tier(r->config, str_of(name));
-    if (tier != NULL) /* a reload may have dropped it: then the client is back in its own */
-        r->who.caller.tier = tier;
+    if (!look_up_tier(r))
+        return false;
+    if (limit_overridden(r->context->shared->limiter, caller->hash, loop_now_us(r->context->loop),
+                         name))
+        tier = config_tier(r->config, str_of(name));
+    if (tier == NULL) /* none, or a reload has dropped it */
+        tier = r->kept_tier;
+    if (tier != NULL)
+        caller->tier = tier;
+    return true;
 }
 
 /* ---- what is settled afterwards ---- */

@@ -89,13 +89,16 @@ static enum step own_windows(struct request *r)
         .memory = r->context->memory,
     };
 
+    if (r->tier_ask.is_waiting)
+        return STEP_WAIT;
     if (r->limit_phase == LIMIT_ASKS_CLIENT)
         return r->limit_call.is_waiting ? STEP_WAIT : write_windows(r);
     r->identity =
         identify_ask(request_rules_identify(r->crules->rules), &question, r->arena, &r->who);
     if (r->identity != IDENTIFY_OK)
         return refuse_credential(r);
-    limit_override_tier(r);
+    if (!limit_find_tier(r))
+        return STEP_WAIT;
     return look(r) ? write_windows(r) : STEP_WAIT;
 }
 
