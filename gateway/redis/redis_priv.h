@@ -19,8 +19,8 @@
 #define REDIS_MAX_LINKS   64
 #define REDIS_NO_LINK     UINT8_MAX
 #define REDIS_MAX_TRIES   4 /* of one call: redirections and scripts sent again */
-#define REDIS_KEPT_CALLS  512
-#define REDIS_SMALL_COPY  4096
+#define REDIS_KEPT_CALLS  256
+#define REDIS_SMALL_COPY  16384
 #define REDIS_MAX_ITEMS   (1 << 20)
 #define REDIS_MAX_COMMAND (64 * 1024 * 1024)
 

@@ -10,7 +10,9 @@ import { readFileSync, writeFileSync, mkdtempSync, rmSync, existsSync } from 'no
 import { tmpdir, cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import net from 'node:net';
-import { contestants, startPinned, family } from './contestants.mjs';
+import { contestants, startPinned } from './contestants.mjs';
+import { measureLimits } from './limits.mjs';
+import { accepts, cpuSeconds, end, freePort, median, rssKiB, sleep, table, unit } from './measure.mjs';
 
 const words = process.argv.slice(2);
 const option = (name, fallback) => words.includes(name) ? words[words.indexOf(name) + 1] : fallback;
@@ -32,65 +34,6 @@ const WORKS = [
   { name: 'post-4k', path: '/upload', mode: 'open', script: 'post.lua' },
   { name: 'refused', path: '/bytes/1024', mode: 'shut', refused: true },
 ].filter(w => !only || w.name === only);
-
-const sleep = ms => new Promise(done => setTimeout(done, ms));
-const median = list => list.slice().sort((a, b) => a - b)[Math.floor(list.length / 2)];
-const ticks = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
-
-function cpuSeconds(pid) {
-  let sum = 0;
-  for (const id of family(pid)) {
-    try {
-      const stat = readFileSync(`/proc/${id}/stat`, 'utf8');
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      sum += (Number(fields[11]) + Number(fields[12])) / ticks;
-    } catch { /* gone */ }
-  }
-  return sum;
-}
-
-function rssKiB(pid) {
-  let sum = 0;
-  for (const id of family(pid)) {
-    try { sum += Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${id}/status`, 'utf8'))[1]); } catch { /* gone */ }
-  }
-  return sum;
-}
-
-async function freePort() {
-  const server = net.createServer();
-  await new Promise(done => server.listen(0, '127.0.0.1', done));
-  const { port } = server.address();
-  await new Promise(done => server.close(done));
-  return port;
-}
-
-async function accepts(port) {
-  for (let i = 0; i < 100; i++) {
-    const ok = await new Promise(done => {
-      const s = net.connect(port, '127.0.0.1', () => { s.destroy(); done(true); });
-      s.on('error', () => done(false));
-    });
-    if (ok) return;
-    await sleep(50);
-  }
-  throw new Error(`nothing listens on ${port}`);
-}
-
-async function end(child) {
-  if (!child || child.exitCode !== null) return;
-  const gone = new Promise(done => child.once('exit', done));
-  child.kill('SIGTERM');
-  if (await Promise.race([gone.then(() => true), sleep(3000).then(() => false)])) return;
-  child.kill('SIGKILL');
-  await gone;
-}
-
-function unit(text) {
-  const [, n, u] = /([\d.]+)(us|ms|s)/.exec(text) ?? [];
-  if (!u) throw new Error(`wrk says "${text}" where a time was expected`);
-  return Number(n) * { us: 1, ms: 1000, s: 1e6 }[u];
-}
 
 function load(port, work) {
   const script = work.script ? ['-s', join(import.meta.dirname ?? new URL('.', import.meta.url).pathname, work.script)] : [];
@@ -139,11 +82,6 @@ async function measureIdle(contestant, dir) {
   }
 }
 
-function table(rows) {
-  const width = rows[0].map((_, i) => Math.max(...rows.map(r => String(r[i]).length)));
-  return rows.map(r => r.map((c, i) => i ? String(c).padStart(width[i]) : String(c).padEnd(width[i])).join('  ')).join('\n');
-}
-
 const dir = mkdtempSync(join(tmpdir(), 'gateway-bench-'));
 let origin;
 try {
@@ -174,7 +112,7 @@ try {
       rows.push([work, name, Math.round(m.requests_per_second), m.cpu_us.toFixed(2), Math.round(m.p99_us), m.bad, ratio ? ratio.toFixed(2) : '']);
     }
   }
-  console.log(table(rows));
+  if (rows.length > 1) console.log(table(rows));
   if (!only || only === 'idle') {
     const idle = [['idle connections', 'kept', 'KiB each']];
     medians.idle = {};
@@ -184,6 +122,11 @@ try {
       idle.push([c.name, r.alive, r.kib.toFixed(2)]);
     }
     console.log('\n' + table(idle));
+  }
+  if (!only || only === 'limits') {
+    const limits = await measureLimits(dir, gateway, { rounds, seconds, quick });
+    medians.limits = limits.found;
+    console.log('\n' + limits.text);
   }
   writeFileSync(new URL('./latest.json', import.meta.url), JSON.stringify({ seconds, rounds, medians }, null, 2) + '\n');
 } finally {
