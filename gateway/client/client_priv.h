@@ -8,7 +8,7 @@
  * transfer.c    libcurl's callbacks for head and body, and what the end of a transfer means
  * options.c     a request as options of an easy handle
  * answer.c      the lines of an answer's head, apart from libcurl
- * h1*.c         plain HTTP/1.1 without libcurl (h1_priv.h)
+ * h1*.c         HTTP/1.1 without libcurl's reading and writing of it (h1_priv.h)
  *
  * Thread: one client belongs to one worker. */
 #ifndef GATEWAY_CLIENT_PRIV_H
@@ -69,6 +69,9 @@ struct curl_exchange {
     CURL *easy;
     const struct client_handler *handler;
     void *arg;
+    /* Only a connection is wanted: called when it is there, and then it is the caller's until
+     * exchange_cancel(). NULL: an exchange of HTTP. */
+    void (*connected)(void *arg);
     enum exchange_state state;
     bool is_in_multi;
     bool wants_answer, wants_body; /* resumed, not yet told libcurl */
@@ -131,6 +134,8 @@ void client_sweep_soon(struct client *client); /* something is idle */
 int connection_watch(CURL *easy, curl_socket_t fd, int what, void *client, void *unused);
 curl_socket_t connection_open(void *exchange, curlsocktype purpose, struct curl_sockaddr *address);
 int connection_close(void *client, curl_socket_t fd);
+/* libcurl has done with it for now, and somebody else watches the fd. */
+void connection_unwatch(struct client *client, curl_socket_t fd);
 void connection_enter_bucket(struct connection *connection); /* its ends are known now */
 void connection_leave_opened(struct connection *connection); /* no effect on others */
 void connection_take(struct connection *connection, struct curl_exchange *exchange);
@@ -145,6 +150,11 @@ int connection_guard(void *exchange, char *peer, char *local, int peer_port, int
 /* exchange.c */
 struct curl_exchange *exchange_start(struct client *client, const struct client_request *request,
                                      const struct client_handler *handler, void *arg) MUST_USE;
+/* As exchange_start(), for a connection alone: no callback but connected() or, before it, done().
+ * What is sent and received then is the caller's, by curl_easy_send() and curl_easy_recv(). */
+struct curl_exchange *exchange_connect(struct client *client, const struct client_request *request,
+                                       const struct client_handler *handler,
+                                       void (*connected)(void *arg), void *arg) MUST_USE;
 void exchange_resume_answer(struct curl_exchange *exchange);
 void exchange_resume_body(struct curl_exchange *exchange);
 void exchange_cancel(struct curl_exchange *exchange);

@@ -43,10 +43,16 @@ static bool make_room(struct client *client, size_t count)
     return true;
 }
 
+static void forget(struct connection *connection);
+
+/* A socket that never came to be connected libcurl closes without a word: whoever stands at the
+ * number of a new one is gone. */
 static struct connection *add(struct client *client, int fd, enum connection_state state)
 {
-    struct connection *connection;
+    struct connection *connection = find_fd(client, fd);
 
+    if (connection != NULL)
+        forget(connection);
     if (!make_room(client, (size_t)fd + 1))
         return NULL;
     connection = calloc(1, sizeof(*connection));
@@ -134,10 +140,20 @@ static void unwatch(struct connection *connection)
         watch_stop(&connection->watch);
         connection->client->by_fd[connection->fd] = NULL;
         free(connection);
+    } else if (connection->state == CONNECTION_OPENING) {
+        watch_stop(&connection->watch); /* it may be closed next, and the number be another's */
     } else if (connection->state != CONNECTION_IDLE && connection->watch != NULL) {
         /* paused, or done: in the second case connection_release() follows in this turn */
         watch_change(connection->watch, 0);
     }
+}
+
+void connection_unwatch(struct client *client, curl_socket_t fd)
+{
+    struct connection *connection = find_fd(client, fd);
+
+    if (connection != NULL)
+        watch_stop(&connection->watch);
 }
 
 int connection_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)

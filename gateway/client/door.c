@@ -1,7 +1,8 @@
 /* door.c - which of the two serves a request, and what both have in common.
  *
- * Plain HTTP/1.1 goes the short way (h1.c); https and HTTP/2 are libcurl's. Callers see one
- * kind of exchange. What they ask in a turn is noted in one list and done when the turn's
+ * Plain HTTP/1.1 goes the short way (h1.c); https and HTTP/2 are libcurl's, but for a request to
+ * change the protocol, of which libcurl only has the TLS (h1_secure.c). Callers see one kind of
+ * exchange. What they ask in a turn is noted in one list and done when the turn's
  * hooks run, in the order of asking, so that nothing of a caller's is on the stack and a
  * request that was started in a turn leaves in it.
  *
@@ -54,6 +55,8 @@ bool client_field_is_framing(enum http_name id)
 
 static bool goes_the_short_way(const struct client *client, const struct client_request *request)
 {
+    if (request->upgrades && !client->options.only_libcurl)
+        return true;
     return !request->target->is_https && request->target->protocol != CLIENT_HTTP2 &&
            !client->options.only_libcurl;
 }

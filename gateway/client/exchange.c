@@ -126,8 +126,9 @@ static void reset(struct curl_exchange *exchange)
     answer_begin(&exchange->answer, exchange->arena, &limits);
 }
 
-struct curl_exchange *exchange_start(struct client *client, const struct client_request *request,
-                                     const struct client_handler *handler, void *arg)
+struct curl_exchange *exchange_connect(struct client *client, const struct client_request *request,
+                                       const struct client_handler *handler,
+                                       void (*connected)(void *arg), void *arg)
 {
     struct curl_exchange *exchange = take_spare(client);
 
@@ -135,6 +136,7 @@ struct curl_exchange *exchange_start(struct client *client, const struct client_
         return NULL;
     reset(exchange);
     exchange->handler = handler;
+    exchange->connected = connected;
     exchange->arg = arg;
     exchange->body = request->body;
     exchange->body_left = request->body_length;
@@ -145,6 +147,12 @@ struct curl_exchange *exchange_start(struct client *client, const struct client_
     link_in(exchange);
     client_defer(&exchange->base);
     return exchange;
+}
+
+struct curl_exchange *exchange_start(struct client *client, const struct client_request *request,
+                                     const struct client_handler *handler, void *arg)
+{
+    return exchange_connect(client, request, handler, NULL, arg);
 }
 
 void exchange_resume_answer(struct curl_exchange *exchange)

@@ -76,6 +76,7 @@ static void leave_all(struct h1_exchange *exchange, bool keeps)
     deadline_clear(exchange->base.client->loop, &exchange->connect_by);
     if (exchange->connection != NULL)
         h1_connection_release(exchange, keeps);
+    h1_secure_end(&exchange->secure);
     if (exchange->host == NULL)
         return;
     leave_waiting(exchange);
@@ -197,7 +198,8 @@ struct client_exchange *h1_start(struct client *client, const struct client_requ
     exchange->fault = client_request_fault(request);
     if (exchange->fault == NULL) {
         exchange->host = h1_host_of(client, request->target);
-        if (exchange->host == NULL || !h1_write_head(exchange, request)) {
+        if (exchange->host == NULL || !h1_write_head(exchange, request) ||
+            (request->target->is_https && !h1_secure_begin(exchange, request))) {
             recycle(exchange);
             return NULL;
         }
@@ -241,6 +243,8 @@ static void begin(struct h1_exchange *exchange)
 {
     if (exchange->fault != NULL)
         h1_finish(exchange, CLIENT_PROTOCOL, exchange->fault);
+    else if (exchange->secure != NULL)
+        exchange->state = H1_CONNECTING; /* libcurl is at it */
     else
         h1_connect(exchange);
 }
@@ -256,7 +260,9 @@ static void go_on(struct h1_exchange *exchange)
             return;
     }
     exchange->wants_answer = exchange->wants_body = false;
-    if (wants_answer)
+    if (wants_answer && exchange->secure != NULL)
+        h1_secure_read_on(exchange);
+    else if (wants_answer)
         h1_read_on(exchange);
 }
 

@@ -62,7 +62,8 @@ static void close_connection(struct h1_connection *connection)
         host->client->h1->busy--;
     host->connections--;
     watch_stop(&connection->watch);
-    (void)close(connection->fd);
+    if (connection->secure == NULL)
+        (void)close(connection->fd);
     free(connection);
 }
 
@@ -194,8 +195,12 @@ static void on_ready(void *arg, int fd, int ready)
     }
     if ((ready & WATCH_WRITE) != 0 && h1_goes_on(exchange) && h1_write(exchange) == H1_SENT_OVER)
         return;
-    if ((ready & WATCH_READ) != 0 && h1_goes_on(exchange) && exchange->connection == connection &&
-        !exchange->answer_waits)
+    if ((ready & WATCH_READ) == 0 || !h1_goes_on(exchange) || exchange->connection != connection ||
+        exchange->answer_waits)
+        return;
+    if (connection->secure != NULL)
+        h1_secure_read(exchange);
+    else
         h1_read(exchange);
 }
 
@@ -252,6 +257,7 @@ static bool adopt(struct h1_exchange *exchange, int fd)
     }
     connection->fd = fd;
     connection->host = exchange->host;
+    connection->secure = exchange->secure;
     connection->exchange = exchange;
     exchange->host->connections++;
     exchange->connection = connection;
@@ -321,6 +327,14 @@ static void has_connected(struct h1_exchange *exchange)
     }
     h1_connection_release(exchange, false);
     try_next(exchange, number);
+}
+
+void h1_connect_is_secure(struct h1_exchange *exchange, int fd)
+{
+    if (adopt(exchange, fd))
+        run(exchange);
+    else
+        h1_finish(exchange, CLIENT_NO_MEMORY, "memory");
 }
 
 void h1_connect_by_name(struct h1_exchange *exchange, bool is_known)

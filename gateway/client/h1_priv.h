@@ -4,6 +4,7 @@
  * h1_read.c     bytes of the answer to the handler, and what the connection's end means
  * h1_write.c    the request's text; its bytes to the socket
  * h1_connect.c  a connection: kept, taken, opened, closed
+ * h1_secure.c   the same over TLS, which is libcurl's: for what follows 101 from an https target
  * h1_name.c     addresses of a host: numeric, a socket's path, or looked up
  * h1_parse.c    the parser, pure
  *
@@ -15,6 +16,8 @@
 #define GATEWAY_CLIENT_H1_PRIV_H
 #include "client/client_priv.h"
 #include "client/h1_parse.h"
+
+#include <sys/uio.h>
 
 enum {
     H1_PIECE_READ_BYTES = 65536, /* of a body, at once */
@@ -46,6 +49,7 @@ struct h1_connection {
     struct h1_exchange *exchange; /* NULL: idle */
     struct h1_connection *newer, *older;
     struct watch *watch;
+    struct h1_secure *secure; /* the exchange's; the fd is libcurl's to close then. NULL: plain */
     uint64_t idle_since_us;
     int fd;
     bool is_used; /* it has carried a request */
@@ -68,6 +72,7 @@ struct h1_exchange {
     enum h1_state state;
     struct h1_host *host;
     struct h1_connection *connection;
+    struct h1_secure *secure; /* of an https target; NULL: plain */
     struct deadline connect_by;
     uint64_t connect_until_us;
     uint32_t next_address, keepalive;
@@ -142,7 +147,30 @@ void h1_watch(struct h1_exchange *exchange); /* for what it waits for now */
 /* No byte of the request is needed any more. */
 void h1_stop_sending(struct h1_exchange *exchange);
 
+/* h1_secure.c */
+/* Will have libcurl connect, in this turn. False: out of memory. */
+bool h1_secure_begin(struct h1_exchange *exchange, const struct client_request *request) MUST_USE;
+void h1_secure_end(struct h1_secure **secure); /* closes its connection too */
+/* As recv() and send() would on a socket that never blocks. */
+ssize_t h1_secure_receive(struct h1_secure *secure, char *to, size_t room);
+ssize_t h1_secure_send(struct h1_secure *secure, const struct iovec parts[2]);
+bool h1_secure_has_unsent(const struct h1_secure *secure);
+/* What was sent and has not left. False: it never will. */
+bool h1_secure_flush(struct h1_secure *secure) MUST_USE;
+/* h1_read() and h1_read_on(), until the handler has no room or nothing more is there: the socket
+ * does not show what TLS has read from it. */
+void h1_secure_read(struct h1_exchange *exchange);
+void h1_secure_read_on(struct h1_exchange *exchange);
+static inline ssize_t h1_receive(const struct h1_exchange *exchange, char *to, size_t room)
+{
+    if (exchange->secure != NULL)
+        return h1_secure_receive(exchange->secure, to, room);
+    return recv(exchange->connection->fd, to, room, MSG_DONTWAIT);
+}
+
 /* h1_connect.c */
+/* The exchange's own connection is there, over TLS. */
+void h1_connect_is_secure(struct h1_exchange *exchange, int fd);
 void h1_connect(struct h1_exchange *exchange); /* takes a kept connection, or opens one */
 void h1_connect_by_name(struct h1_exchange *exchange, bool is_known); /* the look-up has ended */
 void h1_connection_release(struct h1_exchange *exchange, bool keeps);

@@ -215,7 +215,7 @@ static bool read_to_place(struct h1_exchange *exchange)
         h1_watch(exchange);
         return true;
     }
-    got = recv(exchange->connection->fd, to, room < left ? room : (size_t)left, MSG_DONTWAIT);
+    got = h1_receive(exchange, to, room < left ? room : (size_t)left);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return true;
     exchange->base.client->has_called_back = true;
@@ -249,7 +249,7 @@ void h1_read(struct h1_exchange *exchange)
         to = exchange->held + exchange->held_at + exchange->held_len;
         room = READ_ON_BYTES;
     }
-    got = recv(exchange->connection->fd, to, room, MSG_DONTWAIT);
+    got = h1_receive(exchange, to, room);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return;
     client->has_called_back = true;

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 
 enum { MOST_ROUNDS = 8 }; /* pieces in a turn: others wait too */
 
@@ -119,7 +118,8 @@ static bool read_piece(struct h1_exchange *exchange, struct str *piece)
     ptrdiff_t got;
 
     *piece = STR_NONE;
-    if (exchange->body_has_ended || exchange->body_waits || exchange->stops_sending)
+    if (exchange->body_has_ended || exchange->body_waits || exchange->stops_sending ||
+        exchange->out_len - exchange->out_at >= H1_PIECE_BYTES) /* that much waits already */
         return true;
     if (is_sized && room > exchange->body_left)
         room = (size_t)exchange->body_left;
@@ -162,6 +162,8 @@ static ssize_t send_both(struct h1_exchange *exchange, struct str piece)
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     int fd = exchange->connection->fd;
 
+    if (exchange->secure != NULL)
+        return h1_secure_send(exchange->secure, parts);
     if (piece.len == 0)
         return send(fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (parts[0].iov_len == 0)
@@ -207,12 +209,17 @@ void h1_stop_sending(struct h1_exchange *exchange)
     exchange->parser.keeps = false;
 }
 
+static bool has_unsent(const struct h1_exchange *exchange)
+{
+    return exchange->out_at < exchange->out_len ||
+           (exchange->secure != NULL && h1_secure_has_unsent(exchange->secure));
+}
+
 void h1_watch(struct h1_exchange *exchange)
 {
     int events = exchange->answer_waits ? 0 : WATCH_READ;
 
-    if (exchange->out_at < exchange->out_len ||
-        (!exchange->body_has_ended && !exchange->body_waits))
+    if (has_unsent(exchange) || (!exchange->body_has_ended && !exchange->body_waits))
         events |= WATCH_WRITE;
     watch_change(exchange->connection->watch, events);
 }
@@ -253,12 +260,14 @@ enum h1_sent h1_write(struct h1_exchange *exchange)
     enum h1_sent result = H1_SENT_OK;
     bool goes_on = true;
 
+    if (exchange->secure != NULL && !h1_secure_flush(exchange->secure))
+        h1_stop_sending(exchange);
     for (int i = 0; i < MOST_ROUNDS && goes_on && result == H1_SENT_OK; i++)
         result = write_once(exchange, &goes_on);
     if (result != H1_SENT_OK)
         return result;
     if (exchange->is_tunnel && exchange->body_has_ended && !exchange->has_shut &&
-        exchange->out_at == exchange->out_len) {
+        !has_unsent(exchange)) {
         exchange->has_shut = true;
         (void)shutdown(exchange->connection->fd, SHUT_WR);
     }

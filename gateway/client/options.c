@@ -288,6 +288,16 @@ static bool set_method(CURL *easy, const struct client_request *request, const c
     return true;
 }
 
+/* A fresh connection, with all of its TLS, and not a byte of HTTP on it. */
+static bool set_connect_only(struct curl_exchange *exchange)
+{
+    SET(exchange->easy, CURLOPT_CONNECT_ONLY, 1L);
+    SET(exchange->easy, CURLOPT_PREREQFUNCTION, NULL); /* there is no request to look at */
+    SET(exchange->easy, CURLOPT_FRESH_CONNECT, 1L);
+    exchange->is_plain_easy = false; /* not as the next request wants it */
+    return true;
+}
+
 bool options_apply(struct curl_exchange *exchange, const struct client_request *request)
 {
     CURL *easy = exchange->easy;
@@ -301,9 +311,11 @@ bool options_apply(struct curl_exchange *exchange, const struct client_request *
     if (!block_begin(exchange, request, &block) || !set_connection(exchange, request))
         return false;
     SET(easy, CURLOPT_CONNECT_TO, write_connect_to(&block, request->target));
+    SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
+    if (exchange->connected != NULL)
+        return set_connect_only(exchange);
     SET(easy, CURLOPT_HTTPHEADER, write_fields(&block, request));
     SET(easy, CURLOPT_REQUEST_TARGET, add_text(&block, request->path));
-    SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
     SET(easy, CURLOPT_FRESH_CONNECT, request->may_reuse ? 0L : 1L);
     return set_method(easy, request, add_text(&block, request->method));
 }

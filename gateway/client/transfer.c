@@ -232,6 +232,8 @@ void transfer_end(struct curl_exchange *exchange, CURLcode code)
     exchange->ended_well = code == CURLE_OK;
     if (exchange->has_verdict)
         exchange_finish(exchange, exchange->outcome, exchange->reason);
+    else if (code == CURLE_OK && exchange->connected != NULL)
+        exchange->connected(exchange->arg); /* it stays in the multi handle, and so connected */
     else if (code == CURLE_OK && has_head(exchange))
         exchange_finish(exchange, CLIENT_OK, "ok");
     else

@@ -242,7 +242,7 @@ static const struct field route_fields[] = {
     FIELD_WITH(path_rule, "invalidates", kind_texts, R, invalidates, "", 0, 0,
                "paths whose entries a successful unsafe request drops"),
     FIELD("websocket", kind_bool, R, websocket, "false", 0, 0,
-          "a client may ask for a WebSocket; targets must be http:// or unix:"),
+          "a client may ask for a WebSocket; to an https target it goes over TLS"),
     FIELD("critical", kind_bool, R, is_critical, "false", 0, 0,
           "never turned away by an adaptive upstream for the sake of others"),
     FIELD_NESTED("headers", headers_section, "fields set, added and removed"),

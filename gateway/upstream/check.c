@@ -75,24 +75,6 @@ static void check_tls(const struct config *config, struct faults *faults,
     check_pem(config, faults, path, upstream->tls.key, STR(KEY_MARK));
 }
 
-/* libcurl has the connections to https targets, and does not hand them over. */
-static void check_websocket(const struct config *config, struct faults *faults,
-                            const struct route_config *route)
-{
-    char path[PATH_ROOM];
-
-    if (!route->websocket || route->upstream == NULL)
-        return;
-    for (uint32_t i = 0; i < route->upstream->target_count; i++)
-        if (route->upstream->targets[i].is_https) {
-            snprintf(path, sizeof(path), "routes[%" PRIu32 "].websocket", route->index);
-            faults_add(faults, config, path,
-                       "is true with an https target (%.*s), expected http:// or unix:",
-                       STR_ARG(route->upstream->targets[i].url));
-            return;
-        }
-}
-
 void upstream_check(const struct config *config, struct faults *faults)
 {
     for (uint32_t i = 0; i < config->upstream_count; i++) {
@@ -102,6 +84,4 @@ void upstream_check(const struct config *config, struct faults *faults)
             check_target(config, faults, upstream, j);
         check_tls(config, faults, upstream);
     }
-    for (uint32_t i = 0; i < config->route_count; i++)
-        check_websocket(config, faults, &config->routes[i]);
 }

@@ -105,7 +105,10 @@ void clock_stop(struct upstream_exchange *exchange)
 
 void upstream_is_stream(struct upstream_exchange *exchange, int64_t idle_timeout_ms)
 {
-    eject_note_success(exchange->main->target); /* its end may be far away, and says little */
+    /* its end may be far away, and says little: a target that restarts ends all of its streams */
+    eject_note_success(exchange->main->target);
+    exchange_tell_breaker(exchange, false);
+    exchange->is_stream = true;
     exchange->total_at_us = UINT64_MAX;
     exchange->idle_us = idle_timeout_ms > 0 ? (uint64_t)idle_timeout_ms * 1000 : 0;
     clock_look(exchange);

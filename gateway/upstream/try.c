@@ -269,6 +269,8 @@ static bool is_targets_fault(const struct attempt *attempt, enum upstream_kind k
 {
     const struct upstream_exchange *exchange = attempt->exchange;
 
+    if (exchange->is_stream)
+        return false;
     if (kind == UPSTREAM_TOTAL_TIMEOUT)
         return !exchange->has_head && !exchange->waits_for_body;
     /* of an answer that was delivered the status was counted with its head */

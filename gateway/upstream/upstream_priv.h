@@ -288,7 +288,8 @@ struct upstream_exchange {
     struct attempt attempts[2], *main; /* the other is a hedge */
     uint64_t tried;                    /* bits of the first 64 places */
     uint32_t attempts_left;
-    bool has_head, is_stream, is_ended, is_charged;
+    bool has_head, is_ended, is_charged;
+    bool is_stream;             /* from its head on: how it ends is no failure of the target */
     bool is_trial, is_judged;   /* of the breaker */
     enum upstream_kind refusal; /* UPSTREAM_OK: none */
 

@@ -1,8 +1,11 @@
 // websocket.test.mjs - WebSockets through the gateway, with npm's ws at both ends: messages of every size both
-// ways, plain and TLS, many at once, who may have one, who ends it and how, what is counted.
+// ways, plain and TLS on either side of the gateway, a thousand at once, who may have one, who ends it and how, what
+// is counted. Behind TLS the upstream asks for the gateway's certificate.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import https from "node:https";
 import { createRequire } from "node:module";
 import net from "node:net";
 import { join } from "node:path";
@@ -15,51 +18,73 @@ const skip = ws === null ? "npm's ws is not there" : false;
 
 const dir = folder();
 const MIB = 1 << 20;
-let server, gateway, port, tlsPort;
+const SIDES = [{ tls: false, over: "" }, { tls: true, over: "" }, { tls: false, over: "/tls" }, { tls: true, over: "/tls" }];
+const named = ({ tls, over }) => `${tls ? "wss" : "ws"} to ${over ? "wss" : "ws"}`;
+let server, secure, gateway, port, tlsPort;
 const accepted = [];
 
 const route = (name, path, more = {}) => ({ name, match: { path }, upstream: "app", websocket: true, ...more });
-const config = (upstreamPort) => {
-  const cert = join(dir, "cert.pem"), key = join(dir, "key.pem");
-  execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert], { stdio: "ignore" });
+/** The same under /tls, whose upstream is https. */
+const both = (name, path) => [route(name, path), route(`${name}-tls`, `/tls${path}`, { upstream: "secure", strip_prefix: "/tls" })];
+const pem = { cert: join(dir, "cert.pem"), key: join(dir, "key.pem") };
+function config(plainPort, securePort) {
+  const limits = { first_byte_timeout: "30s", timeout: "3s", connect_timeout: "20s", max_requests: 4000 };
   return {
-    server: { listen: ["127.0.0.1:0", { address: "127.0.0.1:0", tls: ["main"] }], tls: { main: { cert, key } }, workers: 2,
-      stream_idle_timeout: "2s", write_timeout: "2s" },
+    server: { listen: ["127.0.0.1:0", { address: "127.0.0.1:0", tls: ["main"] }], tls: { main: pem }, workers: 2,
+      stream_idle_timeout: "4s", write_timeout: "4s" },
     admin: { listen: "127.0.0.1:0" },
     identity: { api_key: { keys: { [createHash("sha256").update("secret").digest("hex")]: { id: "acme", tier: "many" } } } },
     tiers: { many: { per_second: 100000, burst: 100000 }, few: { per_hour: 2 } },
     limits: { default_tier: "many" },
-    upstreams: { app: { targets: [`http://127.0.0.1:${upstreamPort}`], first_byte_timeout: "5s", timeout: "3s", max_requests: 2000 } },
+    upstreams: {
+      app: { targets: [`http://127.0.0.1:${plainPort}`], ...limits },
+      secure: { targets: [`https://localhost:${securePort}`], ...limits, tls: { ca: pem.cert, ...pem } },
+      stranger: { targets: [`https://localhost:${securePort}`], ...limits, tls: { ca: pem.cert }, retry: { attempts: 0 } },
+      wrong: { targets: [`https://127.0.0.1:${securePort}`], ...limits, tls: { ca: pem.cert, ...pem }, retry: { attempts: 0 } },
+    },
     routes: [
-      route("echo", "/echo"), route("push", "/push"), route("bye", "/bye"), route("flood", "/flood"), route("no", "/no"), route("idle", "/idle"),
+      ...both("echo", "/echo"), ...both("push", "/push"), ...both("bye", "/bye"), ...both("flood", "/flood"),
+      ...both("no", "/no"), ...both("idle", "/idle"), ...both("deaf", "/deaf"),
+      route("stranger", "/stranger", { upstream: "stranger" }), route("wrong", "/wrong", { upstream: "wrong" }),
       route("keyed", "/keyed", { auth: "identity" }),
       route("few", "/few", { limit: { per_hour: 2, scope: "route" } }),
       route("plain", "/plain", { websocket: false }),
     ],
     log: { access: "off", errors: "stderr" },
   };
-};
+}
+
+function serve(socket, request) {
+  accepted.push({ socket, request });
+  socket.on("error", () => {});
+  if (request.url === "/bye") socket.on("message", () => socket.close(4001, "enough"));
+  else if (request.url === "/flood") for (let i = 0; i < 64; i++) socket.send(Buffer.alloc(MIB, i));
+  else if (request.url === "/push") for (let i = 0; i < 10; i++) setTimeout(() => socket.send(`tick ${i}`), 200 + i * 50);
+  else if (request.url === "/deaf") {
+    socket.pause();
+    socket.seen = [];
+    socket.on("message", (bytes) => socket.seen.push(bytes.length));
+  } else socket.on("message", (bytes, binary) => socket.send(bytes, { binary }));
+}
 
 before(async () => {
   if (skip) return;
-  server = new ws.WebSocketServer({ port: 0, host: "127.0.0.1", maxPayload: 64 * MIB,
-    verifyClient: (info, done) => done(info.req.url !== "/no", 403, "No") });
-  await new Promise((done) => server.once("listening", done));
-  server.on("connection", (socket, request) => {
-    accepted.push({ socket, request });
-    socket.on("error", () => {});
-    if (request.url === "/bye") socket.on("message", () => socket.close(4001, "enough"));
-    else if (request.url === "/flood") for (let i = 0; i < 64; i++) socket.send(Buffer.alloc(MIB, i));
-    else if (request.url === "/push") for (let i = 0; i < 10; i++) setTimeout(() => socket.send(`tick ${i}`), 200 + i * 50);
-    else socket.on("message", (bytes, binary) => socket.send(bytes, { binary }));
-  });
-  gateway = await startGateway(config(server.address().port));
+  execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", pem.key, "-out", pem.cert], { stdio: "ignore" });
+  const options = { maxPayload: 64 * MIB, verifyClient: (info, done) => done(info.req.url !== "/no", 403, "No") };
+  server = new ws.WebSocketServer({ port: 0, host: "127.0.0.1", backlog: 2000, ...options });
+  secure = https.createServer({ cert: readFileSync(pem.cert), key: readFileSync(pem.key), ca: readFileSync(pem.cert), requestCert: true });
+  secure.on("tlsClientError", () => {});
+  const behind = new ws.WebSocketServer({ server: secure, ...options });
+  await new Promise((done) => secure.listen(0, "127.0.0.1", 2000, done));
+  for (const one of [server, behind]) one.on("connection", serve);
+  gateway = await startGateway(config(server.address().port, secure.address().port));
   port = Number(new URL(gateway.url).port);
   tlsPort = Number(/https:\/\/127\.0\.0\.1:(\d+)/.exec(gateway.said())[1]);
 });
 after(async () => {
   server?.close();
+  secure?.close();
   for (const { socket } of accepted) socket.terminate();
   await stopAll();
 });
@@ -87,10 +112,10 @@ async function becomes(name, count) {
   assert.equal(await active(name), count);
 }
 
-for (const tls of [false, true]) {
-  const kind = tls ? "tls" : "plain";
+for (const side of SIDES) {
+  const kind = named(side), tls = side.tls, at = (path) => side.over + path, counted = (name) => name + side.over.replace("/", "-");
   test(`messages come back as they were sent, up to 1 MiB and more (${kind})`, { skip }, async () => {
-    const socket = await open("/echo", { tls });
+    const socket = await open(at("/echo"), { tls });
     for (const size of [0, 1, 125, 126, 65535, 65536, MIB, 5 * MIB]) {
       const sent = Buffer.alloc(size);
       for (let i = 0; i < size; i += 97) sent[i] = i;
@@ -107,17 +132,21 @@ for (const tls of [false, true]) {
   });
 
   test(`what the upstream pushes comes at once, and its close code with it (${kind})`, { skip }, async () => {
-    const pushed = await open("/push", { tls });
+    const pushed = await open(at("/push"), { tls });
     for (let i = 0; i < 10; i++) assert.equal(await next(pushed), `tick ${i}`);
     pushed.close();
-    const socket = await open("/bye", { tls });
+    const socket = await open(at("/bye"), { tls });
     socket.send("go");
     assert.deepEqual(await closed(socket), [4001, "enough"]);
   });
 
-  test(`300 at once, each with its own messages (${kind})`, { skip }, async () => {
-    const all = await Promise.all(Array.from({ length: 300 }, () => open("/echo", { tls })));
-    await becomes("echo", 300);
+  const many = side.over ? 200 : 1000;
+  test(`${many} at once, each with its own messages (${kind})`, { skip }, async () => {
+    const all = [], alive = setInterval(() => all.forEach((socket) => socket.ping()), 1500);
+    try {
+      while (all.length < many) all.push(...await Promise.all(Array.from({ length: 50 }, () => open(at("/echo"), { tls }))));
+      await becomes(counted("echo"), many);
+    } finally { clearInterval(alive); }
     await Promise.all(all.map(async (socket, i) => {
       const sent = Buffer.alloc(20000 + i, i);
       socket.send(sent);
@@ -125,24 +154,81 @@ for (const tls of [false, true]) {
     }));
     for (const socket of all) socket.close();
     await Promise.all(all.map(closed));
-    await becomes("echo", 0);
+    await becomes(counted("echo"), 0);
   });
 
   test(`a client that does not read slows the upstream, and gets everything (${kind})`, { skip }, async () => {
-    const socket = await open("/flood", { tls });
+    const socket = await open(at("/flood"), { tls });
     const seen = [];
     socket.on("message", (bytes) => seen.push(bytes));
     socket.pause();
     await sleep(1000);
     const from = accepted.at(-1).socket;
-    assert.ok(from.bufferedAmount > 16 * MIB, `the upstream still holds ${from.bufferedAmount} bytes`);
+    assert.ok(from.bufferedAmount > 36 * MIB, `the upstream still holds ${from.bufferedAmount} bytes`);
     socket.resume();
     for (let i = 0; i < 200 && seen.length < 64; i++) await sleep(50);
     assert.equal(seen.length, 64);
     seen.forEach((bytes, i) => assert.ok(bytes.length === MIB && bytes[0] === i && bytes[MIB - 1] === i));
     socket.close();
   });
+
+  test(`an upstream that does not read slows the client, and gets everything (${kind})`, { skip }, async () => {
+    const socket = await open(at("/deaf"), { tls });
+    const { socket: to } = accepted.at(-1);
+    for (let i = 0; i < 64; i++) socket.send(Buffer.alloc(MIB, i));
+    await sleep(1000);
+    assert.ok(socket.bufferedAmount > 36 * MIB, `the client still holds ${socket.bufferedAmount} bytes`);
+    to.resume();
+    for (let i = 0; i < 200 && to.seen.length < 64; i++) await sleep(50);
+    assert.equal(to.seen.length, 64);
+    assert.ok(to.seen.every((length) => length === MIB));
+    socket.close();
+    await closed(socket);
+  });
+
+  test(`who goes without a word is seen on the other side (${kind})`, { skip }, async () => {
+    const first = await open(at("/echo"), { tls });
+    const theirs = closed(accepted.at(-1).socket);
+    first.terminate();
+    assert.equal((await theirs)[0], 1006);
+    const second = await open(at("/echo"), { tls });
+    const ours = closed(second);
+    accepted.at(-1).socket.terminate();
+    assert.equal((await ours)[0], 1006);
+    await becomes(counted("echo"), 0);
+  });
+
+  test(`silence ends it after stream_idle_timeout; a ping now and then does not (${kind})`, { skip }, async () => {
+    const silent = await open(at("/idle"), { tls }), alive = await open(at("/idle"), { tls });
+    const gone = closed(silent);
+    const start = Date.now();
+    const pings = setInterval(() => alive.ping(), 500);
+    await gone;
+    assert.ok(Date.now() - start > 3500);
+    await sleep(1500); // past `timeout` too, which is not for these
+    assert.equal(alive.readyState, ws.WebSocket.OPEN);
+    clearInterval(pings);
+    alive.close();
+  });
 }
+
+test("who is silent or goes says nothing of the upstream: its breaker stays closed", { skip }, async () => {
+  const all = await Promise.all(Array.from({ length: 60 }, (_, i) => open(i % 2 ? "/idle" : "/tls/idle")));
+  accepted.slice(-30).forEach(({ socket }) => socket.terminate());
+  await Promise.all(all.map(closed));
+  const text = await (await fetch(`${gateway.admin}/metrics`)).text();
+  assert.doesNotMatch(text, /^gateway_circuit_breaker_opened_total\{upstream="(app|secure)"\} [1-9]/m);
+  for (const path of ["/echo", "/tls/echo"]) (await open(path)).close();
+});
+
+test("an upstream behind TLS that cannot be trusted, or does not trust us, is a bad gateway", { skip }, async () => {
+  const before = accepted.length;
+  await assert.rejects(open("/wrong"), /status 502/); // the certificate is not for this name
+  await assert.rejects(open("/stranger"), /status 502|socket hang up/); // it asks for ours, and we have none
+  assert.equal(accepted.length, before);
+  const text = await (await fetch(`${gateway.admin}/metrics`)).text();
+  assert.match(text, /^gateway_upstream_errors_total\{upstream="wrong",kind="tls"\} [1-9]/m);
+});
 
 test("identity and limits come first; another answer than 101 is passed on", { skip }, async () => {
   await assert.rejects(open("/keyed"), /status 401/);
@@ -152,6 +238,7 @@ test("identity and limits come first; another answer than 101 is passed on", { s
   (await open("/few")).close();
   await assert.rejects(open("/few"), /status 429/);
   await assert.rejects(open("/no"), /status 403/);
+  await assert.rejects(open("/tls/no"), /status 403/);
   const before = accepted.length;
   await assert.rejects(open("/plain"), /status 426|status 400/); // it is a plain GET there
   assert.equal(accepted.length, before);
@@ -167,32 +254,6 @@ test("the answer's head carries what every answer does", { skip }, async () => {
   assert.equal(request.headers["x-request-id"], answer.headers["x-request-id"]);
   assert.equal(request.headers["x-forwarded-for"], "127.0.0.1");
   socket.close();
-});
-
-test("silence ends it after stream_idle_timeout; a ping now and then does not", { skip }, async () => {
-  const silent = await open("/idle"), alive = await open("/idle");
-  const gone = closed(silent);
-  const start = Date.now();
-  const pings = setInterval(() => alive.ping(), 500);
-  await gone;
-  assert.ok(Date.now() - start > 1500);
-  await sleep(1500); // past `timeout` too, which is not for these
-  assert.equal(alive.readyState, ws.WebSocket.OPEN);
-  clearInterval(pings);
-  alive.close();
-});
-
-test("who goes without a word is seen on the other side", { skip }, async () => {
-  const first = await open("/echo");
-  const at = accepted.at(-1).socket;
-  const theirs = closed(at);
-  first.terminate();
-  assert.equal((await theirs)[0], 1006);
-  const second = await open("/echo");
-  const ours = closed(second);
-  accepted.at(-1).socket.terminate();
-  assert.equal((await ours)[0], 1006);
-  await becomes("echo", 0);
 });
 
 test("a client that has closed its side still gets what was on its way", { skip }, async () => {
@@ -214,12 +275,13 @@ test("a client that has closed its side still gets what was on its way", { skip 
 });
 
 test("a draining gateway says goodbye with 1001", { skip }, async () => {
-  const sockets = [await open("/echo"), await open("/echo", { tls: true })];
+  const sockets = [];
+  for (const { tls, over } of SIDES) sockets.push(await open(`${over}/echo`, { tls }));
   sockets[0].send("before");
   assert.equal(await next(sockets[0]), "before");
   const codes = Promise.all(sockets.map(closed));
   const start = Date.now();
   assert.equal(await stop(gateway.child), 0);
-  assert.deepEqual((await codes).map(([code]) => code), [1001, 1001]);
+  assert.deepEqual((await codes).map(([code]) => code), [1001, 1001, 1001, 1001]);
   assert.ok(Date.now() - start < 4500);
 });

@@ -64,6 +64,23 @@ static int remove_certificates(void **state)
     return rmdir(directory);
 }
 
+static void echo(gnutls_session_t session)
+{
+    static const char answer[] = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+                                 "Upgrade: echo\r\n\r\nhello ";
+    char bytes[16384];
+    ssize_t got = (ssize_t)sizeof(answer) - 1;
+
+    memcpy(bytes, answer, sizeof(answer) - 1);
+    while (got > 0) {
+        for (ssize_t sent = 0, part; sent < got; sent += part)
+            if ((part = gnutls_record_send(session, bytes + sent, (size_t)(got - sent))) <= 0)
+                return;
+        got = gnutls_record_recv(session, bytes, sizeof(bytes));
+    }
+    (void)gnutls_bye(session, GNUTLS_SHUT_WR);
+}
+
 static void serve_one(gnutls_session_t session)
 {
     static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
@@ -79,6 +96,10 @@ static void serve_one(gnutls_session_t session)
         head[len] = '\0';
         if (strstr(head, "\r\n\r\n") == NULL)
             continue;
+        if (strstr(head, "/echo ") != NULL) {
+            echo(session);
+            return;
+        }
         len = 0;
         if (gnutls_record_send(session, answer, sizeof(answer) - 1) <= 0)
             return;
@@ -301,6 +322,120 @@ static void at_an_address_of_a_name(void **state)
     tls_stop(&tls);
 }
 
+/* ---- what changes its protocol -------------------------------------------- */
+
+static void start_change(struct bench *bench, struct probe *p, struct str path)
+{
+    struct client_request request = {
+        .method = STR("GET"), .path = path, .upgrades = true, .connect_timeout_ms = 5000};
+
+    probe_start(bench, p, &request);
+}
+
+static void aim(struct bench *bench, const struct tls_server *server, struct str host)
+{
+    bench->target = (struct client_target){.is_https = true,
+                                           .host = host,
+                                           .port = server->port,
+                                           .tls_ca = str_of(cert_path),
+                                           .tls_verify = true,
+                                           .keepalive = 64};
+}
+
+/* Everything comes back, whatever waits on either side, until we close ours. */
+static void bytes_both_ways_after_101(void **state)
+{
+    static const struct {
+        const char *name;
+        uint64_t bytes;
+        bool refuses;
+    } rows[] = {{"a word", 5, false}, {"much", 3000000, false}, {"much, taken late", 300000, true}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct tls_server server;
+        struct bench bench;
+        struct probe p = {.upload_repeat = rows[i].bytes, .refuses = rows[i].refuses};
+
+        probe_case = rows[i].name;
+        tls_start(&server, MODERN);
+        bench_start(&bench, server.port);
+        aim(&bench, &server, STR("localhost"));
+        start_change(&bench, &p, STR("/echo"));
+        bench_run(&bench);
+        if (p.status != 101 || p.body_bytes != rows[i].bytes + 6)
+            fail_msg("%s: %d, %llu bytes, %s (%s)", rows[i].name, p.status,
+                     (unsigned long long)p.body_bytes, outcome_names[p.outcome], p.reason);
+        assert_memory_equal(p.body, "hello xxxx", 10);
+        bench_stop(&bench);
+        tls_stop(&server);
+    }
+}
+
+static void a_change_that_comes_to_nothing(void **state)
+{
+    struct tls_server server;
+    struct bench bench;
+    struct probe refused = {0}, wrong = {0}, nobody = {0};
+
+    (void)state;
+    tls_start(&server, MODERN);
+    bench_start(&bench, server.port);
+    aim(&bench, &server, STR("localhost"));
+    start_change(&bench, &refused, STR("/plain"));
+    bench_run(&bench);
+    assert_int_equal(refused.status, 200); /* an answer like any other */
+    assert_string_equal(refused.body, "hi");
+    assert_int_equal(refused.outcome, CLIENT_OK);
+    aim(&bench, &server, STR("127.0.0.1"));
+    start_change(&bench, &wrong, STR("/echo"));
+    bench_run(&bench);
+    assert_int_equal(wrong.outcome, CLIENT_TLS_FAILED);
+    tls_stop(&server);
+    start_change(&bench, &nobody, STR("/echo"));
+    bench_run(&bench);
+    assert_int_equal(nobody.outcome, CLIENT_CONNECT_FAILED);
+    assert_int_equal(client_counts(bench.client).active, 0);
+    bench_stop(&bench);
+}
+
+/* In every phase of it, and with the whole client. The number of a socket that was given up while
+ * it connected is the next one's, of which nothing may be lost. */
+static void a_change_that_is_given_up(void **state)
+{
+    struct tls_server server;
+    struct bench bench;
+    struct probe at_once = {0}, later = {0}, in_head = {.cancels = CANCEL_IN_HEAD},
+                 in_body = {.cancels = CANCEL_IN_BODY, .upload_repeat = 100000}, left = {0};
+
+    (void)state;
+    tls_start(&server, MODERN);
+    bench_start(&bench, server.port);
+    aim(&bench, &server, STR("localhost"));
+    start_change(&bench, &at_once, STR("/echo"));
+    client_cancel(&at_once.exchange);
+    start_change(&bench, &later, STR("/echo"));
+    bench_idle(&bench, 1);
+    client_cancel(&later.exchange);
+    bench_idle(&bench, 20);
+    probe_case = "in head";
+    start_change(&bench, &in_head, STR("/echo"));
+    bench_run(&bench);
+    probe_case = "in body";
+    start_change(&bench, &in_body, STR("/echo"));
+    bench_run(&bench);
+    assert_true(in_head.is_cancelled && in_body.is_cancelled);
+    bench_idle(&bench, 20);
+    assert_int_equal(client_counts(bench.client).active, 0);
+    left.pauses_now = true;
+    left.upload_pause_ms = 60000;
+    start_change(&bench, &left, STR("/echo"));
+    bench_idle(&bench, 100);
+    deadline_clear(bench.loop, &left.later_read);
+    bench_stop(&bench);
+    tls_stop(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +443,9 @@ int main(void)
         cmocka_unit_test(no_tls_on_the_other_side),
         cmocka_unit_test(plain_and_https_by_turns),
         cmocka_unit_test(at_an_address_of_a_name),
+        cmocka_unit_test(bytes_both_ways_after_101),
+        cmocka_unit_test(a_change_that_comes_to_nothing),
+        cmocka_unit_test(a_change_that_is_given_up),
     };
 
     signal(SIGPIPE, SIG_IGN); /* as the gateway does: OpenSSL writes without MSG_NOSIGNAL */
