@@ -375,6 +375,7 @@ struct route_config {
     struct {
         bool is_on;
         uint32_t kind; /* enum job_kind */
+        struct str prefix;
     } job;
 };
 

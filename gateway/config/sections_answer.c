@@ -254,11 +254,19 @@ static bool respond_is_set(const void *base)
 const struct section respond_section = {SECTION(respond_fields, 0), .finish = respond_finish,
                                         .is_set = respond_is_set};
 
+static bool is_key_prefix(struct str text)
+{
+    return text.len <= 64;
+}
+
+static const struct text_rule job_prefix_rule = {"text of at most 64 bytes", is_key_prefix};
 static const struct words job_kinds = {{"progress", "celery", NULL}};
 static const struct field job_fields[] = {
     FIELD_WITH(job_kinds, "kind", kind_choice, R, job.kind, "progress", 0, 0,
                "progress: job:{id}:progress; celery: celery-task-meta-{id}; the id is the path's "
                "last {name}"),
+    FIELD_WITH(job_prefix_rule, "prefix", kind_text, R, job.prefix, "", 0, 0,
+               "what stands before the key, as Celery's global_keyprefix"),
 };
 
 static void job_finish(struct reader *reader, const struct node *node, void *base)

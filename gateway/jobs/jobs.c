@@ -4,9 +4,7 @@
  * then on it is read with the rest each period, while somebody watches. What was read a moment ago
  * answers whoever comes next, so that clients who poll by themselves are collapsed too.
  * The loop's thread. */
-#include "jobs/jobs.h"
-
-#include "redis/redis.h"
+#include "jobs/jobs_priv.h"
 
 #include <stdlib.h>
 
@@ -18,46 +16,26 @@ enum {
     MOST_REPLY = 64 << 20
 };
 
-struct job {
-    struct job *next, **back, *next_asked;
-    struct str key; /* owned */
-    struct buf value;
-    enum job_state state;
-    uint64_t version, known_us;
-    bool is_asked, is_on_its_way;
-    struct job_watch *watches;
-};
 struct batch { /* one command's keys */
     struct jobs *jobs;
     struct batch *next, **back;
+    uint64_t sent_us;
     size_t count;
     struct job *at[BATCH];
-};
-struct jobs {
-    struct loop *loop;
-    struct sheet *sheet;
-    struct redis_url url;
-    struct redis *redis; /* NULL until the first watch */
-    uint64_t began_us, soon_us;
-    struct map *by_key;
-    struct job *all, *asked;
-    struct batch *batches;
-    uint32_t watch_count;
-    struct deadline soon, period;
-    struct cell *watching;
 };
 
 /* ---- keys ---------------------------------------------------------------- */
 
-static struct job *job_new(struct jobs *jobs, struct str key)
+static struct job *job_new(struct jobs *jobs, struct job_key key)
 {
     struct job *job = calloc(1, sizeof(*job));
-    char *copy = malloc(key.len + 1);
+    char *copy = malloc(key.text.len + 1);
 
     if (job == NULL || copy == NULL)
         goto failed;
-    memcpy(copy, key.ptr, key.len);
-    job->key = str_at(copy, key.len);
+    memcpy(copy, key.text.ptr, key.text.len);
+    job->kind = key.kind;
+    job->key = str_at(copy, key.text.len);
     job->value = buf_new(JOBS_MAX_VALUE);
     if (!map_put(jobs->by_key, job->key, job))
         goto failed;
@@ -66,6 +44,7 @@ static struct job *job_new(struct jobs *jobs, struct str key)
     if (job->next != NULL)
         job->next->back = &job->next;
     jobs->all = job;
+    ear_follow(jobs, job);
     return job;
 failed:
     free(job);
@@ -97,7 +76,7 @@ static void deliver(struct job *job)
     }
 }
 
-static void learn(struct jobs *jobs, struct job *job, enum job_state state, struct str value)
+void job_learn(struct jobs *jobs, struct job *job, enum job_state state, struct str value)
 {
     if (state == JOB_FOUND && value.len > JOBS_MAX_VALUE)
         state = JOB_AWAY;
@@ -133,12 +112,14 @@ static void on_reply(void *arg, enum redis_outcome outcome, const struct redis_r
         struct job *job = batch->at[i];
 
         job->is_on_its_way = false;
+        if (item != NULL && job->published_us >= batch->sent_us)
+            continue; /* read before what was published since */
         if (item == NULL)
-            learn(batch->jobs, job, JOB_AWAY, STR_NONE);
+            job_learn(batch->jobs, job, JOB_AWAY, STR_NONE);
         else if (item->form == REDIS_STRING)
-            learn(batch->jobs, job, JOB_FOUND, item->text);
+            job_learn(batch->jobs, job, JOB_FOUND, item->text);
         else
-            learn(batch->jobs, job, JOB_ABSENT, STR_NONE);
+            job_learn(batch->jobs, job, JOB_ABSENT, STR_NONE);
     }
     batch_free(batch);
 }
@@ -164,6 +145,7 @@ static bool send_batch(struct jobs *jobs, struct job *const *at, size_t count)
     }
     batch->jobs = jobs;
     batch->count = count;
+    batch->sent_us = loop_now_us(jobs->loop);
     memcpy(batch->at, at, count * sizeof(struct job *));
     batch->next = jobs->batches;
     batch->back = &jobs->batches;
@@ -180,7 +162,7 @@ static void ask(struct jobs *jobs, struct job *const *at, size_t count)
     if (count == 0 || send_batch(jobs, at, count))
         return;
     for (size_t i = 0; i < count; i++)
-        learn(jobs, at[i], JOB_AWAY, STR_NONE);
+        job_learn(jobs, at[i], JOB_AWAY, STR_NONE);
 }
 
 /* Keys of a Cluster live on different nodes: one command each. */
@@ -242,6 +224,7 @@ static void on_period(void *arg)
         if (job->is_on_its_way || job->is_asked)
             continue;
         if (job->watches == NULL) {
+            ear_forget(jobs, job);
             job_free(jobs, job);
             continue;
         }
@@ -272,9 +255,10 @@ static bool connect_once(struct jobs *jobs)
     return jobs->redis != NULL;
 }
 
-bool job_watch(struct jobs *jobs, struct job_watch *watch, struct str key, job_fn *fn, void *arg)
+bool job_watch(struct jobs *jobs, struct job_watch *watch, struct job_key key, job_fn *fn,
+               void *arg)
 {
-    struct job *job = map_get(jobs->by_key, key);
+    struct job *job = map_get(jobs->by_key, key.text);
 
     if (jobs->watch_count >= JOBS_MAX_WATCHES || !connect_once(jobs))
         return false;
@@ -355,6 +339,7 @@ void jobs_free(struct jobs **jobs)
     if (old == NULL)
         return;
     CHECK(old->watch_count == 0);
+    redis_free(&old->ear);
     redis_free(&old->redis);
     if (old->loop != NULL) {
         deadline_clear(old->loop, &old->soon);

@@ -2,7 +2,8 @@
  *
  * Applications write them as plain keys: job:{id}:progress, or Celery's celery-task-meta-{id}.
  * However many requests wait for a job, one poll of a worker asks for all of them each period
- * (MGET), so that watchers cost Redis nothing. Bounded: keys, watchers and bytes of a value.
+ * (MGET), so that watchers cost Redis nothing; what Celery publishes comes at once. Bounded: keys,
+ * watchers and bytes of a value.
  *
  * Threads: it belongs to its loop's thread. Callbacks come from the loop, never from inside the
  * call that asked. */
@@ -22,7 +23,7 @@
 /* ---- what a key means; pure ---- */
 /* 1 to 64 of A-Za-z0-9_-. */
 bool job_id_is_sane(struct str id);
-bool job_write_key(enum job_kind kind, struct str id, struct buf *out);
+bool job_write_key(enum job_kind kind, struct str prefix, struct str id, struct buf *out);
 /* What a client is shown of a value: JSON on one line; of a Celery result without its traceback.
  * is_over: the job will not change any more. False: it is no JSON object, or out of memory. */
 bool job_show(enum job_kind kind, struct str value, struct buf *out, bool *is_over) MUST_USE;
@@ -53,9 +54,13 @@ void jobs_check(const struct config *config, struct faults *faults);
 struct jobs *jobs_new(struct loop *loop, const struct config *config, struct sheet *sheet,
                       struct fail *why) MUST_USE;
 void jobs_free(struct jobs **jobs); /* when nobody watches */
+struct job_key {
+    enum job_kind kind; /* CELERY: a change is also published, on the channel of that name */
+    struct str text;    /* copied */
+};
 /* Calls fn with what the key holds, and again whenever that has changed, until job_unwatch().
- * key: copied. False: a ceiling is reached, or out of memory. */
-bool job_watch(struct jobs *jobs, struct job_watch *watch, struct str key, job_fn *fn,
+ * False: a ceiling is reached, or out of memory. */
+bool job_watch(struct jobs *jobs, struct job_watch *watch, struct job_key key, job_fn *fn,
                void *arg) MUST_USE;
 void job_unwatch(struct jobs *jobs, struct job_watch *watch); /* fine when it does not watch */
 

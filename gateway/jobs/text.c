@@ -18,8 +18,10 @@ bool job_id_is_sane(struct str id)
     return id.len > 0 && id.len <= 64;
 }
 
-bool job_write_key(enum job_kind kind, struct str id, struct buf *out)
+bool job_write_key(enum job_kind kind, struct str prefix, struct str id, struct buf *out)
 {
+    if (!buf_add_str(out, prefix))
+        return false;
     switch (kind) {
     case JOB_PROGRESS:
         return buf_addf(out, "job:%.*s:progress", STR_ARG(id));

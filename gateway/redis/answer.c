@@ -158,3 +158,16 @@ void answer_call(struct redis_link *link, struct redis_call *call, const struct 
     call->link = NULL;
     call_end(call, outcome, reply);
 }
+
+bool message_take(const struct redis *redis, const struct redis_reply *reply)
+{
+    const struct redis_reply *kind = redis_item(reply, 0), *channel = redis_item(reply, 1);
+    const struct redis_reply *text = redis_item(reply, 2);
+
+    if (redis->options.message == NULL || reply->count != 3 || kind->form != REDIS_STRING ||
+        !str_eq(kind->text, STR("message")) || channel->form != REDIS_STRING ||
+        text->form != REDIS_STRING)
+        return false;
+    redis->options.message(redis->options.arg, channel->text, text->text);
+    return true;
+}

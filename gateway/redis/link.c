@@ -333,6 +333,8 @@ static void take_reply(struct redis_link *link, const struct redis_reply *reply)
         greeting_take(link, reply);
         return;
     }
+    if (message_take(link->redis, reply))
+        return;
     if (call == NULL) {
         link_doom(link, "a reply that nobody asked for");
         return;

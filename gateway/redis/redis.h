@@ -49,6 +49,8 @@ void redis_check(const struct config *config, struct faults *faults);
 struct redis;
 /* The place became usable, or ceased to be, for the reason `why` (empty when usable). */
 typedef void redis_change_fn(void *arg, bool is_up, struct str why);
+/* A message of a channel. Both are borrowed until it returns. */
+typedef void redis_message_fn(void *arg, struct str channel, struct str text);
 struct redis_options {
     struct redis_url url;     /* copied */
     const char *name;         /* for CLIENT SETNAME: "gateway-limit"; no blanks; static */
@@ -62,6 +64,10 @@ struct redis_options {
     redis_change_fn *changed; /* may be NULL */
     /* Of a Cluster: one of its nodes may be usable again, while others were all along; or NULL. */
     void (*node_back)(void *arg);
+    /* Of a client that only ever sends SUBSCRIBE and UNSUBSCRIBE, one channel each (the
+     * confirmation is the reply); channels are to be subscribed to again whenever the place became
+     * usable. NULL: messages are a fault. */
+    redis_message_fn *message;
     void *arg;
 };
 /* Begins to connect; reports through `changed`. NULL: out of memory. */

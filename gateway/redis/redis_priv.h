@@ -39,6 +39,8 @@ bool reader_feed(struct reader *reader, const char *bytes, size_t len) MUST_USE;
 /* The next whole reply, borrowed until the next call. */
 enum reader_result reader_next(struct reader *reader, const struct redis_reply **reply);
 enum redis_outcome error_outcome(struct str text);
+/* True: it was a message of a channel, and is dealt with. The client may be over then. */
+bool message_take(const struct redis *redis, const struct redis_reply *reply);
 /* "MOVED 3999 host:port" and "ASK …"; an empty host, or "?": the one that was asked. */
 bool redirection_parse(struct str text, bool *is_ask, uint32_t *slot, struct redis_place *place);
 

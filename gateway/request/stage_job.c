@@ -2,8 +2,9 @@
  *
  * One answer; or, with ?wait=SECONDS, the first that is news to a client that says what it has in
  * If-None-Match; or, with Accept: text/event-stream, each change until the job is over. A stream is
- * written from what is newest when its client has room, so a slow one skips states in between.
- * Worker's thread; callbacks come from the loop, and none after job_cancel(). */
+ * written from what is newest when its client has room, so a slow one skips states in between; it
+ * is told "degraded" when the store goes away, and goes on when that is back. Worker's thread;
+ * callbacks come from the loop, and none after job_cancel(). */
 #include "request/request_priv.h"
 
 #include <stdio.h>
@@ -22,7 +23,8 @@ struct job_call {
     struct fill *fill; /* of a stream */
     struct buf event;  /* on its way */
     size_t event_at;
-    bool is_news; /* there is a state that the stream has not told */
+    bool is_news;     /* there is a state that the stream has not told */
+    bool is_degraded; /* nothing is known at present, and the stream has not told */
 };
 
 void job_cancel(struct request *r)
@@ -52,9 +54,14 @@ static void end_stream(struct job_call *c)
 
 static void write_event(struct job_call *c)
 {
-    c->is_news = false;
     buf_clear(&c->event);
     c->event_at = 0;
+    if (c->is_degraded) {
+        c->is_degraded = false;
+        buf_add_str(&c->event, STR("event: degraded\ndata: {}\n\n"));
+        return;
+    }
+    c->is_news = false;
     if (c->state == JOB_FOUND)
         buf_addf(&c->event, "id: %.32s\ndata: %.*s\n\n", c->tag + 1, STR_ARG(buf_str(&c->body)));
 }
@@ -65,7 +72,7 @@ static void pump(struct job_call *c)
     while (c->fill != NULL) {
         size_t left = c->event.len - c->event_at;
 
-        if (left == 0 && c->is_news) {
+        if (left == 0 && (c->is_degraded || c->is_news)) {
             write_event(c);
         } else if (left == 0) {
             if (c->is_over || c->state == JOB_ABSENT)
@@ -160,8 +167,11 @@ static void on_state(void *arg, enum job_state state, struct str value)
     struct job_call *c = arg;
     char digest[65], before[sizeof(c->tag)];
 
-    if (state == JOB_AWAY && c->fill != NULL)
-        return; /* it may come back before anything has changed */
+    if (state == JOB_AWAY && c->fill != NULL) { /* it may come back before anything has changed */
+        c->is_degraded = true;
+        pump(c);
+        return;
+    }
     c->state = state;
     memcpy(before, c->tag, sizeof(before));
     if (state == JOB_FOUND) {
@@ -238,6 +248,7 @@ static enum step begin(struct request *r)
 {
     struct loop *loop = r->context->loop;
     struct job_call *c = arena_zero(r->arena, sizeof(*c));
+    enum job_kind kind = (enum job_kind)r->route->job.kind;
     struct str id = last_parameter(r);
     struct buf *key = reply_draft(r);
 
@@ -256,8 +267,8 @@ static enum step begin(struct request *r)
     c->deadline = (struct deadline){.fn = on_deadline, .arg = c};
     c->wants_stream = wants_stream(r);
     r->job = c;
-    if (!job_write_key((enum job_kind)r->route->job.kind, id, key) ||
-        !job_watch(r->context->jobs, &c->watch, buf_str(key), on_state, c))
+    if (!job_write_key(kind, r->route->job.prefix, id, key) ||
+        !job_watch(r->context->jobs, &c->watch, (struct job_key){kind, buf_str(key)}, on_state, c))
         return away(r, "job_watches");
     if (c->wait_s > 0 && !deadline_set(loop, &c->deadline, loop_now_us(loop) + c->wait_s * 1000000))
         return reply_out_of_memory(r);

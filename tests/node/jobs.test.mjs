@@ -7,13 +7,13 @@ import { after, before, test } from "node:test";
 import { folder, freePort, sleep, start, startGateway, stop, stopAll } from "./programs.mjs";
 
 const has = spawnSync("redis-server", ["--version"]).status === 0;
-let port, store, gateway;
+let port, dir, store, gateway;
 
 const cli = (...words) => execFileSync("redis-cli", ["-p", String(port), ...words], { encoding: "utf8" });
 const progress = (id, value) => cli("-n", "2", "set", `job:${id}:progress`, JSON.stringify(value), "EX", "3600");
 
 async function startRedis() {
-  const dir = folder();
+  dir ??= folder();
   const child = await start("bash", ["-c", `exec redis-server --port ${port} --bind 127.0.0.1 --dir ${dir} --save '' >&2`], /Ready to accept/);
   return child.child;
 }
@@ -26,7 +26,8 @@ before(async () => {
     server: { listen: ["127.0.0.1:0"], workers: 1 }, admin: { listen: "127.0.0.1:0" }, limits: { enabled: false },
     store: { url: "memory:", roles: { jobs: { url: `redis://127.0.0.1:${port}/2` } } },
     routes: [{ name: "status", match: { path: "/status/{job_id}" }, job: { kind: "progress" } },
-      { name: "tasks", match: { path: "/tasks/{task_id}" }, job: { kind: "celery" } }],
+      { name: "tasks", match: { path: "/tasks/{task_id}" }, job: { kind: "celery" } },
+      { name: "shop", match: { path: "/shop/{task_id}" }, job: { kind: "celery", prefix: "shop:" } }],
     log: { access: "off" },
   });
 });
@@ -49,7 +50,8 @@ function follow(path, headers = {}) {
         text += bytes;
         for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
           const data = /^data: (.*)$/m.exec(text.slice(0, end));
-          if (data) seen.push(JSON.parse(data[1]));
+          if (/^event: degraded$/m.test(text.slice(0, end))) seen.degraded = true;
+          else if (data) seen.push(JSON.parse(data[1]));
           const id = /^id: (.*)$/m.exec(text.slice(0, end));
           if (id) seen.id = id[1];
         }
@@ -152,12 +154,44 @@ test("a thousand watchers of one job cost Redis a few commands a second", { skip
   assert.match(await (await fetch(`${gateway.admin}/metrics`)).text(), /gateway_job_watchers 0/);
 });
 
+test("what Celery publishes is told at once, and its channel is left with its last watcher", { skip }, async () => {
+  const key = "shop:celery-task-meta-t1", channels = () => cli("pubsub", "channels").trim();
+  cli("-n", "2", "set", key, JSON.stringify({ status: "STARTED", task_id: "t1" }));
+  const { seen, ended } = follow("/shop/t1");
+  await until(() => seen.length === 1 && channels() === key);
+  // published and never stored: no poll could have seen it
+  cli("publish", key, JSON.stringify({ status: "SUCCESS", result: 7, task_id: "t1" }));
+  await ended;
+  assert.deepEqual(seen.map(({ status }) => status), ["STARTED", "SUCCESS"]);
+  await until(() => channels() === "");
+  const waiting = get("/shop/t2?wait=20");
+  await until(() => channels() === "shop:celery-task-meta-t2");
+  cli("publish", "shop:celery-task-meta-t2", "no json");
+  assert.equal((await waiting).status, 502);
+});
+
+test("a channel that was lost with its Redis is followed again", { skip }, async () => {
+  const key = "shop:celery-task-meta-t3";
+  cli("-n", "2", "set", key, JSON.stringify({ status: "STARTED" }));
+  const { seen, ended } = follow("/shop/t3");
+  await until(() => seen.length === 1);
+  cli("save"); // else it would come back without the key, and the stream would end
+  await stop(store);
+  await until(() => seen.degraded);
+  store = await startRedis();
+  await until(() => cli("pubsub", "channels").trim() === key, 20000);
+  cli("publish", key, JSON.stringify({ status: "FAILURE" }));
+  await ended;
+  assert.equal(seen.at(-1).status, "FAILURE");
+});
+
 test("without Redis it is 503 with Retry-After; streams stay, and go on", { skip }, async () => {
   progress("away", { progress: 1 });
+  while ((await get("/status/away")).status !== 200) await sleep(50); // it was away in the test before
   const { seen, ended } = follow("/status/away");
   await until(() => seen.length === 1);
   await stop(store);
-  await sleep(200);
+  await until(() => seen.degraded);
   const answer = await get("/status/away");
   assert.equal(answer.status, 503);
   assert.ok(Number(answer.headers.get("retry-after")) > 0);

@@ -83,11 +83,14 @@ static void keys_are_the_applications_own(void **state)
     struct buf out = buf_new(128);
 
     (void)state;
-    assert_true(job_write_key(JOB_PROGRESS, STR("a1"), &out));
+    assert_true(job_write_key(JOB_PROGRESS, STR_NONE, STR("a1"), &out));
     assert_true(str_eq(buf_str(&out), STR("job:a1:progress")));
     buf_clear(&out);
-    assert_true(job_write_key(JOB_CELERY, STR("a1"), &out));
+    assert_true(job_write_key(JOB_CELERY, STR_NONE, STR("a1"), &out));
     assert_true(str_eq(buf_str(&out), STR("celery-task-meta-a1")));
+    buf_clear(&out);
+    assert_true(job_write_key(JOB_CELERY, STR("shop:"), STR("a1"), &out));
+    assert_true(str_eq(buf_str(&out), STR("shop:celery-task-meta-a1")));
     buf_free(&out);
 }
 
