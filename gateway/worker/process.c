@@ -90,6 +90,7 @@ static void on_sweep(void *arg)
 
     cache_sweep(g->shared.cache, loop_now_us(g->loop), SWEEP_ENTRIES);
     identify_sweep(g->shared.identify, loop_wall_us(g->loop) / 1000000);
+    violations_tell(g);
     if (g->bus != NULL)
         limiter_set_gateways(g->shared.limiter, bus_live(g->bus));
     CHECK(deadline_set(g->loop, &g->sweep, loop_now_us(g->loop) + SWEEP_EVERY_US));

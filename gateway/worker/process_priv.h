@@ -33,6 +33,7 @@ struct gateway {
     struct cell *store_health; /* with a bus */
     /* its eviction policy: known, not acceptable; has_store_told: asked, and answered somehow */
     bool is_store_checked, is_refused, has_store_told;
+    uint64_t told_until;  /* events: violations.c */
     struct deadline wait; /* for revoked tokens, at the start */
     uint64_t wait_until_us;
     struct deadline sweep, drain;
@@ -76,6 +77,9 @@ bool store_read_purge(struct str payload, struct purge *purge);
 bool store_share_purges(void *gateway, const struct purge *purges, uint32_t count,
                         void (*told)(void *arg, uint32_t known, uint32_t applied), void *told_arg);
 const char *store_why(void *gateway);
+
+/* violations.c: brings new ones to the store, where there is one; every now and then. */
+void violations_tell(struct gateway *g);
 
 /* seed.c: the secret of client hashes, from the store that gateways share. May take a second. */
 void process_share_seed(struct gateway *g, const struct config *config);
