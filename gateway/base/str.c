@@ -13,11 +13,6 @@ struct str str_of(const char *text)
     return text == NULL ? STR_NONE : str_at(text, strlen(text));
 }
 
-bool str_eq(struct str a, struct str b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
-
 bool str_ieq(struct str a, struct str b)
 {
     if (a.len != b.len)

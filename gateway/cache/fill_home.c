@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum { SPARE_FILLS = 64, SPARE_RINGS = 64, NOT_SPARED = 1024 /* malloc's own fast bins do */ };
+enum { SPARE_FILLS = 64, SPARE_RINGS = 64, NOT_SPARED = 512 /* malloc's own spare pieces do */ };
 
 /* ---- wake-ups ---- */
 

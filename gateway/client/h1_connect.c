@@ -1,9 +1,9 @@
 /* h1_connect.c - a connection: kept, taken, opened, given back, closed.
  *
  * Kept ones lie with their host, the last used taken first; the loop hears them all the time,
- * and one that speaks or closes while nobody waits for an answer is closed at once. What comes
- * in the moment between the loop's look and the request is found by a look at the socket
- * before it is taken: an answer that nobody asked for must not become somebody's.
+ * and one that speaks or closes while nobody waits for an answer is closed at once: an answer
+ * that nobody asked for must not become somebody's. So one is taken that the loop has looked at
+ * since it fell idle; where there is none, a look at the socket takes the loop's place.
  *
  * Addresses of a name are tried in their order, each with its share of the time that is left.
  *
@@ -132,6 +132,11 @@ void h1_sweep(struct client *client)
 
 /* ---- taken --------------------------------------------------------------- */
 
+enum {
+    TRUSTED_US = 1000000,
+    MOST_PASSED = 16 /* that fell idle in this very turn: then one of them is looked at */
+};
+
 static bool is_silent(int fd)
 {
     char byte;
@@ -140,8 +145,33 @@ static bool is_silent(int fd)
            (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
+/* The loop has looked at it since it fell idle, and closes what it hears. One that an upstream may
+ * be about to close for its age gets a look of ours all the same. */
+static bool is_known_silent(const struct h1_connection *one, uint64_t now_us)
+{
+    return one->idle_since_us < now_us && now_us - one->idle_since_us < TRUSTED_US;
+}
+
+static struct h1_connection *take_known(struct h1_host *host)
+{
+    uint64_t now_us = loop_now_us(host->client->loop);
+    struct h1_connection *one = host->newest;
+
+    for (int i = 0; i < MOST_PASSED && one != NULL; i++, one = one->older) {
+        if (!is_known_silent(one, now_us))
+            continue;
+        leave_idle(one);
+        return one;
+    }
+    return NULL;
+}
+
 static struct h1_connection *take_kept(struct h1_host *host)
 {
+    struct h1_connection *known = take_known(host);
+
+    if (known != NULL)
+        return known;
     for (struct h1_connection *one = host->newest, *older; one != NULL; one = older) {
         older = one->older;
         if (is_silent(one->fd)) {

@@ -46,25 +46,35 @@ static inline bool is_value_byte(unsigned char c)
     return (c >= ' ' && c != 0x7f) || c == '\t';
 }
 
-bool http_is_field_value(struct str s)
+/* Not 0: a byte of the eight is a control, perhaps a tab. */
+static inline uint64_t controls(uint64_t word)
 {
     const uint64_t ones = 0x0101010101010101u, tops = 0x80 * ones;
+    uint64_t delta = word ^ (0x7f * ones);
+
+    return (((word - ' ' * ones) & ~word) | ((delta - ones) & ~delta)) & tops;
+}
+
+static uint64_t word_at(const char *bytes)
+{
+    uint64_t word;
+
+    memcpy(&word, bytes, sizeof(word));
+    return word;
+}
+
+bool http_is_field_value(struct str s)
+{
+    uint64_t found = 0;
     size_t i = 0;
 
-    for (; i + 8 <= s.len; i += 8) {
-        uint64_t word, below_blank, is_del, delta;
-
-        memcpy(&word, s.ptr + i, 8);
-        delta = word ^ (0x7f * ones);
-        below_blank = (word - ' ' * ones) & ~word & tops;
-        is_del = (delta - ones) & ~delta & tops;
-        if ((below_blank | is_del) == 0)
-            continue;
-        for (size_t j = i; j < i + 8; j++) /* a tab, or a fault */
-            if (!is_value_byte((unsigned char)s.ptr[j]))
-                return false;
+    if (s.len >= 8) { /* the last word overlaps the one before */
+        for (; i + 8 < s.len; i += 8)
+            found |= controls(word_at(s.ptr + i));
+        if ((found | controls(word_at(s.ptr + s.len - 8))) == 0)
+            return true;
     }
-    for (; i < s.len; i++)
+    for (i = 0; i < s.len; i++)
         if (!is_value_byte((unsigned char)s.ptr[i]))
             return false;
     return true;

@@ -1,8 +1,8 @@
 /* request_priv.h - the struct that flows, and what the steps share. */
 #ifndef GATEWAY_REQUEST_PRIV_H
 #define GATEWAY_REQUEST_PRIV_H
+#include "request/cells_priv.h"
 #include "request/collect_priv.h"
-#include "request/fetch_priv.h"
 #include "request/limits_priv.h"
 
 #define REQUEST_ARENA_BLOCK (16 * 1024)
@@ -14,30 +14,6 @@
 #define REQUEST_REFRESHES   256          /* without a client, at a time, each worker */
 #define REQUEST_RETRIES     3            /* look-ups after a flight before fetching alone */
 
-enum method_label {
-    LABEL_GET,
-    LABEL_HEAD,
-    LABEL_POST,
-    LABEL_PUT,
-    LABEL_PATCH,
-    LABEL_DELETE,
-    LABEL_OPTIONS,
-    LABEL_OTHER,
-    METHOD_LABELS
-};
-#define STATUS_CELLS 500 /* 100..599 */
-
-/* One worker's metric cells of one route, found once and kept. */
-struct route_cells {
-    struct str name;
-    struct cell **requests[METHOD_LABELS]; /* [status - 100], made at first use */
-    struct cell *duration, *bytes, *upstream_duration;
-    struct cell *cache[CACHE_STATUSES];
-    struct cell **limit_hits;   /* [caller kind * tiers + tier] */
-    struct cell **limit_blocks; /* [that * LIMIT_MAX_WINDOWS + window] */
-    struct advise_cells *seen;  /* NULL: not cached, or not observed */
-    struct str *policies; /* RateLimit-Policy, owned: [tier * 2 + 1 with the route's windows] */
-};
 /* A snapshot as one worker uses it; counted by its requests, on that worker's thread. */
 struct context_rules {
     struct request_rules *rules;

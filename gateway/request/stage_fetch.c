@@ -189,17 +189,33 @@ static void on_done(void *arg, const struct upstream_result *result)
     request_release(r);
 }
 
+/* The usual end of a try. */
+static void count_tried_well(struct request *r, struct str target)
+{
+    struct tried_cell *kept = &r->cells->tried[((uintptr_t)target.ptr >> 4) % TRIED_CELLS];
+
+    if (kept->target != target.ptr) {
+        struct str values[] = {r->upstream->name, target, STR("ok")};
+
+        kept->cell =
+            metrics_series(r->context->sheet, M_UPSTREAM_REQUESTS, COUNT_OF(values), values);
+        kept->target = target.ptr;
+    }
+    cell_add(kept->cell, 1);
+}
+
 static void on_tried(void *arg, const struct upstream_try *ended)
 {
     struct request *r = arg;
     struct str upstream = r->upstream->name;
-    struct str outcome = ended->kind != UPSTREAM_OK ? STR("error")
-                         : ended->status >= 500     ? STR("5xx")
-                                                    : STR("ok");
-    struct str values[] = {upstream, ended->target, outcome};
+    struct str values[] = {upstream, ended->target,
+                           ended->kind != UPSTREAM_OK ? STR("error") : STR("5xx")};
 
     trace_try_ends(r, ended);
-    count_series(r->context, M_UPSTREAM_REQUESTS, COUNT_OF(values), values);
+    if (ended->kind == UPSTREAM_OK && ended->status < 500)
+        count_tried_well(r, ended->target);
+    else
+        count_series(r->context, M_UPSTREAM_REQUESTS, COUNT_OF(values), values);
     if (ended->will_retry)
         count_series(r->context, M_UPSTREAM_RETRIES, 1, &upstream);
 }

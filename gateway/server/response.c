@@ -3,7 +3,7 @@
  * Bodies are sent from where they lie: an entry, a fill's block, the arena. What the two
  * versions can do with HEAD and 304 of unknown length differs (library-facts §2.9).
  * Owner's thread. */
-#include "http/caching.h"
+#include "http/http.h"
 #include "server/server_priv.h"
 
 #include <errno.h>

@@ -33,7 +33,7 @@ bool attempt_is_on(const struct attempt *attempt)
 static struct str host_to_send(const struct upstream_exchange *exchange,
                                const struct target_config *target)
 {
-    struct str authority;
+    char *authority, *end;
 
     switch (exchange->upstream->host) {
     case HOST_NAME:
@@ -47,9 +47,14 @@ static struct str host_to_send(const struct upstream_exchange *exchange,
     }
     if (target->port == (target->is_https ? 443 : 80))
         return target->host;
-    authority =
-        arena_printf(exchange->arena, "%.*s:%u", STR_ARG(target->host), (unsigned)target->port);
-    return authority.ptr != NULL ? authority : target->host;
+    authority = arena_take(exchange->arena, target->host.len + 1 + U64_DIGITS);
+    if (authority == NULL)
+        return target->host;
+    memcpy(authority, target->host.ptr, target->host.len);
+    end = authority + target->host.len;
+    *end++ = ':';
+    end += u64_write(end, target->port);
+    return str_at(authority, (size_t)(end - authority));
 }
 
 /* How long this try's answer is waited for, as the target is told: until the deadline of the try
