@@ -100,9 +100,15 @@ static void write_stored(struct buf *out, const struct cache_item *item)
 {
     const struct cache_meta *meta = &item->meta;
 
+    if (meta->lifetime_s > 0)
+        buf_addf(out, "{\"why\":\"%s lets it live %" PRId64 " s\"", source_name(meta->source),
+                 meta->lifetime_s);
+    else
+        buf_add_str(
+            out,
+            STR("{\"why\":\"no lifetime; a validator or a stale window makes it worth keeping\""));
     buf_addf(out,
-             "{\"why\":\"stored\",\"lifetime\":%" PRId64
-             ",\"lifetime_source\":\"%s\",\"initial_age\":%" PRId64
+             ",\"lifetime\":%" PRId64 ",\"lifetime_source\":\"%s\",\"initial_age\":%" PRId64
              ",\"stale_while_revalidate\":%" PRId64 ",\"stale_if_error\":%" PRId64
              ",\"stale_if_unreachable\":%" PRId64,
              meta->lifetime_s, source_name(meta->source), meta->initial_age_s,
