@@ -75,7 +75,12 @@ static void collect_upstream(const struct admin *admin, struct sheet *sheet,
     cell_gauge_set(metrics_series(sheet, M_BREAKER_STATE, 1, name), (double)status.breaker);
     cell_gauge_set(metrics_series(sheet, M_UPSTREAM_QUEUED, 1, name), (double)status.queued);
     raise_to(metrics_series(sheet, M_BREAKER_OPENED, 1, name), status.breaker_opened);
-    raise_to(metrics_series(sheet, M_UPSTREAM_EJECTIONS, 1, name), status.ejected);
+    for (uint32_t i = 0; i < EJECTION_CAUSES; i++) {
+        struct str values[] = {*name, str_of(ejection_cause_name((enum ejection_cause)i))};
+
+        raise_to(metrics_series(sheet, M_UPSTREAM_EJECTIONS, COUNT_OF(values), values),
+                 status.ejected[i]);
+    }
     if (upstream->health.is_on) {
         struct str good[] = {*name, STR("good")}, bad[] = {*name, STR("bad")};
 

@@ -32,6 +32,10 @@ static void write_target(struct buf *out, const struct target_status *status, ui
              target_state_name(status->state), status->weight, status->is_backup ? "true" : "false",
              status->in_flight, status->requests, status->failures, status->consecutive_failures,
              status->latency_s, (double)left_us / 1e6);
+    if (left_us > 0)
+        buf_addf(out, ",\"ejected_by\":\"%s\"", ejection_cause_name(status->ejected_by));
+    if (status->success_rate >= 0)
+        buf_addf(out, ",\"success_rate\":%.4f", status->success_rate);
     if (status->addresses > 0)
         buf_addf(out, ",\"addresses\":%" PRIu32, status->addresses);
     buf_add_char(out, '}');
@@ -47,7 +51,9 @@ static void write_whole(const struct call *call, const struct upstream_config *u
     buf_addf(out,
              ",\"in_flight\":%" PRIu32 ",\"retrying\":%" PRIu32 ",\"queued\":%" PRIu32
              ",\"ejections\":%" PRIu64 ",\"hedges\":%" PRIu64,
-             status.in_flight, status.retrying, status.queued, status.ejected, status.hedged);
+             status.in_flight, status.retrying, status.queued,
+             status.ejected[EJECTED_BY_FAILURES] + status.ejected[EJECTED_BY_SUCCESS_RATE],
+             status.hedged);
     if (upstream->adaptive)
         buf_addf(out, ",\"adaptive_limit\":%" PRIu32, status.limit);
     buf_addf(

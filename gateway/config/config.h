@@ -238,6 +238,12 @@ struct upstream_config {
         uint32_t failures; /* 0: off */
         int64_t eject_for_ms;
         double max;
+        struct {
+            uint32_t hosts;  /* with enough answers, at least; 0: off */
+            uint32_t volume; /* answers that are enough */
+            double factor;   /* of the standard deviation */
+            int64_t interval_ms;
+        } success_rate;
     } ejection;
     struct {
         uint32_t failures; /* 0: off */
@@ -248,7 +254,7 @@ struct upstream_config {
     struct {
         bool is_on;    /* absent: no active checks */
         uint32_t type; /* enum health_type */
-        struct str path;
+        struct str path, body; /* body: text that the answer's must contain; empty: any */
         int64_t interval_ms, timeout_ms;
         uint32_t healthy, unhealthy; /* in a row */
         int expect[CONFIG_MAX_STATUSES];

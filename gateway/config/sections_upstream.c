@@ -49,13 +49,27 @@ static const struct field retry_fields[] = {
 };
 static const struct section retry_section = {SECTION(retry_fields, 0)};
 
+static const struct field success_rate_fields[] = {
+    FIELD("hosts", kind_count, U, ejection.success_rate.hosts, "5", 0, 10000,
+          "targets with enough answers, at least; fewer are not compared, 0: never"),
+    FIELD("volume", kind_count, U, ejection.success_rate.volume, "100", 1, 1000000,
+          "answers of a target in the interval that are enough"),
+    FIELD("factor", kind_share, U, ejection.success_rate.factor, "1.9", 0, 100,
+          "standard deviations below the mean of all, where a target is left out"),
+    FIELD("interval", kind_duration, U, ejection.success_rate.interval_ms, "10s", 100, HOURS(1),
+          "time over which they are compared"),
+};
+static const struct section success_rate_section = {SECTION(success_rate_fields, 0)};
+
 static const struct field ejection_fields[] = {
     FIELD("failures", kind_count, U, ejection.failures, "5", 0, 1000000,
-          "in a row, after which a target is left out; 0: off"),
+          "in a row, after which a target is left out; 0: ejection is off"),
     FIELD("eject_for", kind_duration, U, ejection.eject_for_ms, "10s", 10, HOURS(24),
           "how long it is left out"),
     FIELD("max", kind_share, U, ejection.max, "0.5", 0, 1,
           "largest share of the targets that may be left out"),
+    FIELD_NESTED("success_rate", success_rate_section,
+                 "when a target that fails more often than the others is left out"),
 };
 static const struct section ejection_section = {SECTION(ejection_fields, 0)};
 
@@ -87,6 +101,8 @@ static const struct field health_fields[] = {
     FIELD("unhealthy", kind_count, U, health.unhealthy, "3", 1, 1000,
           "checks in a row that take it out"),
     FIELD("expect", kind_statuses, U, health.expect, "200", 100, 599, "statuses that are good"),
+    FIELD("body", kind_text, U, health.body, "", 0, 0,
+          "text that the answer's first 64 KiB must contain; empty: the body is not read"),
 };
 
 static void health_finish(struct reader *reader, const struct node *node, void *base)

@@ -10,6 +10,8 @@
  * under the registry's lock and is rare. */
 #include "upstream/upstream_priv.h"
 
+#include <stdio.h>
+
 uint32_t eject_most(double share, uint32_t count)
 {
     uint32_t most;
@@ -63,33 +65,67 @@ static bool may_eject(const struct upstream_config *config, const struct members
     return standing > 0 && ejected < eject_most(config->ejection.max, members->count);
 }
 
+const char *ejection_cause_name(enum ejection_cause cause)
+{
+    return cause == EJECTED_BY_SUCCESS_RATE ? "success_rate" : "failures";
+}
+
+static void tell(struct upstreams *upstreams, const struct upstream_config *config,
+                 const struct target *target, enum ejection_cause cause, const char *why)
+{
+    log_line(LOG_WARN, "upstream %.*s: target %.*s%s%.*s is ejected for %" PRId64 " ms after %s",
+             STR_ARG(config->name), STR_ARG(target->url), target->address.len > 0 ? " at " : "",
+             STR_ARG(target->address), config->ejection.eject_for_ms, why);
+    target_tell(upstreams, config->name, target, "ejected", ejection_cause_name(cause),
+                config->ejection.eject_for_ms);
+}
+
+/* The lock is held. False: it may not be. */
+static bool eject(const struct upstream_config *config, const struct members *members,
+                  struct target *target, uint64_t now_us, enum ejection_cause cause)
+{
+    uint64_t until_us = now_us + (uint64_t)config->ejection.eject_for_ms * 1000;
+
+    if (target_is_ejected(target, now_us) || !may_eject(config, members, target, now_us))
+        return false;
+    atomic_store_explicit(&target->ejected_by, cause, memory_order_relaxed);
+    atomic_store_explicit(&target->ejected_until_us, until_us, memory_order_relaxed);
+    atomic_store_explicit(&target->is_on_trial, true, memory_order_relaxed);
+    atomic_store_explicit(&target->peak_us, 0, memory_order_relaxed); /* it returns unknown */
+    atomic_fetch_add_explicit(&members->group->ejected[cause], 1, memory_order_relaxed);
+    return true;
+}
+
 void eject_note_failure(struct upstreams *upstreams, const struct upstream_config *config,
                         const struct members *members, struct target *target, uint64_t now_us)
 {
     uint32_t failures =
         atomic_fetch_add_explicit(&target->consecutive, 1, memory_order_relaxed) + 1;
-    uint64_t until_us;
+    char why[32];
 
     atomic_fetch_add_explicit(&target->failures, 1, memory_order_relaxed);
     if (config->ejection.failures == 0 || failures < config->ejection.failures)
         return;
-    until_us = now_us + (uint64_t)config->ejection.eject_for_ms * 1000;
     pthread_mutex_lock(&upstreams->lock);
-    if (!target_is_ejected(target, now_us) && may_eject(config, members, target, now_us)) {
-        atomic_store_explicit(&target->ejected_until_us, until_us, memory_order_relaxed);
+    if (eject(config, members, target, now_us, EJECTED_BY_FAILURES)) {
         atomic_store_explicit(&target->consecutive, config->ejection.failures - 1,
                               memory_order_relaxed);
-        atomic_store_explicit(&target->is_on_trial, true, memory_order_relaxed);
-        atomic_store_explicit(&target->peak_us, 0, memory_order_relaxed); /* it returns unknown */
-        atomic_fetch_add_explicit(&members->group->ejected, 1, memory_order_relaxed);
-        log_line(LOG_WARN,
-                 "upstream %.*s: target %.*s%s%.*s is ejected for %" PRId64 " ms after %" PRIu32
-                 " failures",
-                 STR_ARG(config->name), STR_ARG(target->url), target->address.len > 0 ? " at " : "",
-                 STR_ARG(target->address), config->ejection.eject_for_ms, failures);
-        target_tell(upstreams, config->name, target, "ejected", config->ejection.eject_for_ms);
+        snprintf(why, sizeof(why), "%" PRIu32 " failures", failures);
+        tell(upstreams, config, target, EJECTED_BY_FAILURES, why);
     } else { /* it goes on being tried, but nobody should count on it */
-        atomic_store_explicit(&target->failing_until_us, until_us, memory_order_relaxed);
+        atomic_store_explicit(&target->failing_until_us,
+                              now_us + (uint64_t)config->ejection.eject_for_ms * 1000,
+                              memory_order_relaxed);
     }
+    pthread_mutex_unlock(&upstreams->lock);
+}
+
+void eject_outlier(struct upstreams *upstreams, const struct upstream_config *config,
+                   const struct members *members, struct target *target, uint64_t now_us,
+                   const char *why)
+{
+    pthread_mutex_lock(&upstreams->lock);
+    if (eject(config, members, target, now_us, EJECTED_BY_SUCCESS_RATE))
+        tell(upstreams, config, target, EJECTED_BY_SUCCESS_RATE, why);
     pthread_mutex_unlock(&upstreams->lock);
 }

@@ -3,8 +3,8 @@
  * So many bad checks in a row take a target out, so many good ones bring it back: one lost
  * packet is no illness, and one lucky answer no cure. A check uses a connection of its
  * own, because a kept one says nothing about whether the next client would get one. The
- * answer's status is all that counts; its body is not read. Intervals are spread, or all
- * gateways would ask in step.
+ * answer's status counts, and, where the settings name a text, whether the beginning of its body
+ * holds it; else the body is not read. Intervals are spread, or all gateways would ask in step.
  *
  * Thread: the main thread's loop. */
 #include "upstream/upstream_priv.h"
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { FIRST_WITHIN_US = 500000 };
+enum { FIRST_WITHIN_US = 500000, MOST_BODY = 65536 };
 
 struct check {
     struct check *next;
@@ -25,8 +25,12 @@ struct check {
     uint32_t origin;
     struct client_target client_target;
     struct client_exchange *exchange;
+    struct buf body; /* as far as it came, where a text is looked for */
+    struct resolution *query;
+    struct socket_address at[2]; /* of a tcp check: where it knocks, one of each family */
+    uint32_t at_count, at_next;
     struct watch *watch;
-    int fd; /* of a tcp check; -1: none */
+    int fd; /* -1: none */
     struct deadline due, limit;
     struct fail host;
 };
@@ -47,13 +51,20 @@ bool health_note(struct target *target, const struct upstream_config *upstream, 
     return true;
 }
 
-static void stop(struct check *check)
+static void close_door(struct check *check)
 {
-    client_cancel(&check->exchange);
     watch_stop(&check->watch);
     if (check->fd >= 0)
         close(check->fd);
     check->fd = -1;
+}
+
+static void stop(struct check *check)
+{
+    client_cancel(&check->exchange);
+    buf_free(&check->body);
+    loop_resolve_cancel(&check->query);
+    close_door(check);
     deadline_clear(check->keeper->loop, &check->limit);
 }
 
@@ -70,7 +81,7 @@ static void finish(struct check *check, bool is_good, const char *reason)
              target->address.len > 0 ? " at " : "", STR_ARG(target->address),
              is_good ? "healthy again" : "unhealthy", reason);
     target_tell(check->keeper->upstreams, check->upstream->name, target,
-                target_state_name(is_good ? TARGET_UP : TARGET_UNHEALTHY), 0);
+                target_state_name(is_good ? TARGET_UP : TARGET_UNHEALTHY), "checks", 0);
 }
 
 static void on_limit(void *arg)
@@ -91,14 +102,25 @@ static void on_head(void *arg, int status, const struct http_fields *fields,
     (void)facts;
     for (uint32_t i = 0; i < check->upstream->health.expect_count; i++)
         is_expected = is_expected || check->upstream->health.expect[i] == status;
+    if (is_expected && check->upstream->health.body.len > 0)
+        return; /* it depends on the body */
     snprintf(reason, sizeof(reason), "status %d", status);
     finish(check, is_expected, reason);
 }
 
 static bool on_body(void *arg, struct str bytes)
 {
-    (void)arg;
-    (void)bytes;
+    struct check *check = arg;
+    size_t room = MOST_BODY - check->body.len;
+
+    if (bytes.len > room)
+        bytes.len = room;
+    if (!buf_add_str(&check->body, bytes))
+        finish(check, false, "memory");
+    else if (str_has(buf_str(&check->body), check->upstream->health.body))
+        finish(check, true, "body matches");
+    else if (check->body.len >= MOST_BODY)
+        finish(check, false, "body does not match");
     return true;
 }
 
@@ -114,9 +136,8 @@ static void on_done(void *arg, enum client_outcome outcome, const char *reason)
 {
     struct check *check = arg;
 
-    (void)outcome; /* a head would have ended it before */
-    check->exchange = NULL;
-    finish(check, false, reason);
+    check->exchange = NULL; /* a head would have ended it before, or the text in its body */
+    finish(check, false, outcome == CLIENT_OK ? "body does not match" : reason);
 }
 
 static const struct client_handler handler = {
@@ -138,57 +159,85 @@ static bool ask(struct check *check)
     request.host = upstream->host == HOST_NAME ? upstream->host_name : str_of(check->host.text);
     check->client_target = target_for_client(upstream, check->origin, check->target);
     check->client_target.keepalive = 0;
+    check->body = buf_new(MOST_BODY);
     check->exchange = client_start(check->keeper->client, &request, &handler, check);
     return check->exchange != NULL;
 }
 
 /* ---- by a connection --------------------------------------------------- */
 
+static void knock(struct check *check);
+
 static void on_connected(void *arg, int fd, int ready)
 {
+    struct check *check = arg;
     socklen_t len = sizeof(int);
     int error = 0;
 
     (void)ready;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         error = errno;
-    finish(arg, error == 0, error == 0 ? "connected" : "not connected");
+    if (error == 0)
+        finish(check, true, "connected");
+    else
+        knock(check);
 }
 
-/* Numeric only, so it does not block. False: it is a name that was not looked up yet. */
-static bool address_of(const struct client_target *target, struct socket_address *to)
+/* At the next address, if there is one. */
+static void knock(struct check *check)
 {
-    struct str host = target->address.len > 0 ? target->address : target->host;
-    struct str path = target->unix_path;
+    while (check->at_next < check->at_count) {
+        const struct socket_address *at = &check->at[check->at_next++];
 
-    if (path.len == 0)
-        return socket_address_parse(str_ieq(host, STR("localhost")) ? STR("127.0.0.1") : host,
-                                    target->port, to);
+        close_door(check);
+        check->fd = socket(at->as.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (check->fd >= 0 &&
+            (connect(check->fd, &at->as.any, at->len) == 0 || errno == EINPROGRESS)) {
+            check->watch =
+                watch_start(check->keeper->loop, check->fd, WATCH_WRITE, on_connected, check);
+            if (check->watch == NULL)
+                stop(check); /* says nothing of the target */
+            return;
+        }
+    }
+    finish(check, false, "not connected");
+}
+
+static void on_resolved(void *arg, const struct resolved *resolved)
+{
+    struct check *check = arg;
+
+    check->query = NULL;
+    check->at_next = 0;
+    check->at_count = resolved->count < COUNT_OF(check->at) ? resolved->count : COUNT_OF(check->at);
+    memcpy(check->at, resolved->at, check->at_count * sizeof(check->at[0]));
+    knock(check);
+}
+
+static void knock_at_path(struct check *check, struct str path)
+{
+    struct socket_address *to = &check->at[0];
+
     *to = (struct socket_address){.len = sizeof(to->as.path)};
-    if (path.len >= sizeof(to->as.path.sun_path))
-        return false;
+    check->at_next = 0;
+    check->at_count = path.len < sizeof(to->as.path.sun_path) ? 1 : 0;
     to->as.path.sun_family = AF_UNIX;
-    memcpy(to->as.path.sun_path, path.ptr, path.len);
-    return true;
+    memcpy(to->as.path.sun_path, path.ptr, check->at_count > 0 ? path.len : 0);
+    knock(check);
 }
 
 /* False: it could not even begin, which says nothing of the target. */
-static bool knock(struct check *check)
+static bool go_and_knock(struct check *check)
 {
     struct client_target target = target_for_client(check->upstream, check->origin, check->target);
-    struct socket_address address;
+    struct str host = target.address.len > 0 ? target.address : target.host;
 
-    if (!address_of(&target, &address))
-        return false;
-    check->fd = socket(address.as.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (check->fd < 0)
-        return false;
-    if (connect(check->fd, &address.as.any, address.len) != 0 && errno != EINPROGRESS) {
-        finish(check, false, "not connected");
+    if (target.unix_path.len > 0) {
+        knock_at_path(check, target.unix_path);
         return true;
     }
-    check->watch = watch_start(check->keeper->loop, check->fd, WATCH_WRITE, on_connected, check);
-    return check->watch != NULL;
+    check->query = loop_resolve(check->keeper->loop, host, target.port, on_resolved, check);
+    return check->query != NULL;
 }
 
 /* ---- when ---------------------------------------------------------------- */
@@ -203,14 +252,15 @@ static void on_due(void *arg)
     /* up to a tenth earlier; into the place that it just left, before anything else takes that */
     CHECK(deadline_set(loop, &check->due,
                        now_us + interval_us - random_u64() % (interval_us / 10 + 1)));
-    if (check->exchange != NULL || check->fd >= 0) /* the timeout is longer than the interval */
+    if (check->exchange != NULL || check->fd >= 0 ||
+        check->query != NULL) /* the timeout is longer than the interval */
         return;
     if (atomic_load(&check->target->named->word) == TARGET_DOWN)
         return;
     if (!deadline_set(loop, &check->limit,
                       now_us + (uint64_t)check->upstream->health.timeout_ms * 1000))
         return;
-    if (!(check->upstream->health.type == HEALTH_TCP ? knock(check) : ask(check)))
+    if (!(check->upstream->health.type == HEALTH_TCP ? go_and_knock(check) : ask(check)))
         stop(check);
 }
 
@@ -265,12 +315,11 @@ bool health_begin(struct upstream_keeper *keeper)
 
 void health_end(struct upstream_keeper *keeper)
 {
-    while (keeper->checks != NULL) {
-        struct check *check = keeper->checks;
-
-        keeper->checks = check->next;
+    for (struct check *check = keeper->checks, *next; check != NULL; check = next) {
+        next = check->next;
         stop(check);
         deadline_clear(keeper->loop, &check->due);
         free(check);
     }
+    keeper->checks = NULL;
 }

@@ -1,4 +1,4 @@
-/* keeper.c - the main thread's part: active checks, and names looked up again.
+/* keeper.c - the main thread's part: active checks, success rates compared, names looked up again.
  *
  * Once for the whole process, however many workers there are: what is found lies in the
  * registry, where workers read it. A new configuration, or a name with other addresses,
@@ -35,8 +35,9 @@ bool upstream_keeper_use(struct upstream_keeper *keeper, struct config *config)
 
     health_end(keeper);
     names_end(keeper);
+    outlier_end(keeper);
     keeper->config = config_hold(config);
-    is_whole = names_begin(keeper) && health_begin(keeper);
+    is_whole = names_begin(keeper) && health_begin(keeper) && outlier_begin(keeper);
     config_release(&old);
     return is_whole;
 }
@@ -50,6 +51,7 @@ void upstream_keeper_free(struct upstream_keeper **keeper)
         return;
     health_end(dying);
     names_end(dying);
+    outlier_end(dying);
     client_free(&dying->client);
     config_release(&dying->config);
     free(dying);

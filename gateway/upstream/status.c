@@ -26,7 +26,7 @@ const char *target_state_name(enum target_state state)
 }
 
 void target_tell(const struct upstreams *upstreams, struct str upstream,
-                 const struct target *target, const char *state, int64_t for_ms)
+                 const struct target *target, const char *state, const char *cause, int64_t for_ms)
 {
     struct buf members = buf_new(EVENT_BYTES);
 
@@ -38,6 +38,8 @@ void target_tell(const struct upstreams *upstreams, struct str upstream,
         buf_add_str(&members, STR(",\"address\":"));
         buf_add_json(&members, target->address);
     }
+    if (cause != NULL)
+        buf_addf(&members, ",\"cause\":\"%s\"", cause);
     if (for_ms > 0)
         buf_addf(&members, ",\"for_ms\":%" PRId64, for_ms);
     if (!members.is_broken)
@@ -63,6 +65,8 @@ static void add(struct target_status *status, const struct target *target, uint6
     enum target_state state = state_of(target, now_us);
     uint32_t in_a_row = atomic_load(&target->consecutive);
     double latency_s = (double)atomic_load(&target->latency_us) / 1e6;
+    uint32_t success_ppm = atomic_load(&target->success_ppm);
+    double rate = (double)(success_ppm - 1) / 1e6;
 
     status->in_flight += atomic_load(&target->in_flight);
     status->requests += atomic_load(&target->requests);
@@ -71,10 +75,13 @@ static void add(struct target_status *status, const struct target *target, uint6
         status->consecutive_failures = in_a_row;
     if (latency_s > status->latency_s)
         status->latency_s = latency_s;
+    if (success_ppm > 0 && (status->success_rate < 0 || rate < status->success_rate))
+        status->success_rate = rate; /* of several addresses the worst */
     if (state >= status->state)
         return;
     status->state = state;
     status->ejected_until_us = state == TARGET_EJECTED ? atomic_load(&target->ejected_until_us) : 0;
+    status->ejected_by = (enum ejection_cause)atomic_load(&target->ejected_by);
 }
 
 static void read_target(struct target_status *status, const struct target *named, uint64_t now_us)
@@ -109,7 +116,8 @@ bool upstreams_status(struct upstreams *upstreams, const struct upstream_config 
         return false;
     *status = (struct target_status){.url = upstream->targets[index].url,
                                      .weight = upstream->targets[index].weight,
-                                     .is_backup = upstream->targets[index].is_backup};
+                                     .is_backup = upstream->targets[index].is_backup,
+                                     .success_rate = -1};
     pthread_mutex_lock(&upstreams->lock);
     named = find(upstreams, upstream, index);
     if (named != NULL) /* else it is not adopted yet: nothing is known of it */
@@ -142,7 +150,7 @@ bool upstreams_set_target(struct upstreams *upstreams, const struct upstream_con
     pthread_mutex_lock(&upstreams->lock);
     named = find(upstreams, upstream, index);
     if (named != NULL && atomic_exchange(&named->word, state) != (unsigned)state) {
-        target_tell(upstreams, upstream->name, named, target_state_name(state), 0);
+        target_tell(upstreams, upstream->name, named, target_state_name(state), "operator", 0);
         if (state == TARGET_UP)
             bring_up(named);
     }
@@ -171,7 +179,8 @@ void upstreams_upstream_status(struct upstreams *upstreams, const struct upstrea
     status->retrying = atomic_load(&group->retrying);
     status->queued = atomic_load(&group->queued);
     status->limit = upstream->adaptive ? atomic_load(&group->adaptive.limit) : 0;
-    status->ejected = atomic_load(&group->ejected);
+    for (uint32_t i = 0; i < EJECTION_CAUSES; i++)
+        status->ejected[i] = atomic_load(&group->ejected[i]);
     status->checks_good = atomic_load(&group->checks_good);
     status->checks_bad = atomic_load(&group->checks_bad);
     status->hedged = atomic_load(&group->hedged);

@@ -35,6 +35,8 @@ enum target_state {
     TARGET_DOWN
 };
 const char *target_state_name(enum target_state state);
+enum ejection_cause { EJECTED_BY_FAILURES, EJECTED_BY_SUCCESS_RATE, EJECTION_CAUSES };
+const char *ejection_cause_name(enum ejection_cause cause); /* failures, success_rate */
 struct target_status {
     struct str url;
     enum target_state state;
@@ -45,6 +47,8 @@ struct target_status {
     uint32_t consecutive_failures;
     double latency_s;          /* moving average of the time to the first byte; 0: none yet */
     uint64_t ejected_until_us; /* 0: not */
+    enum ejection_cause ejected_by;
+    double success_rate; /* in the last interval of ejection.success_rate; below 0: not known */
 };
 /* The state of a target of an upstream; false when the index is past the end. */
 bool upstreams_status(struct upstreams *upstreams, const struct upstream_config *upstream,
@@ -61,7 +65,8 @@ struct upstream_status { /* of an upstream as a whole; counts are since the star
     uint64_t breaker_open_us; /* time left; 0: not open */
     uint32_t in_flight, retrying, queued;
     uint32_t limit; /* of an adaptive upstream; 0: it is none, or nothing is known yet */
-    uint64_t breaker_opened, ejected, hedged;
+    uint64_t breaker_opened, hedged;
+    uint64_t ejected[EJECTION_CAUSES];
     uint64_t checks_good, checks_bad; /* active ones */
 };
 void upstreams_upstream_status(struct upstreams *upstreams, const struct upstream_config *upstream,

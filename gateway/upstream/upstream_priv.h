@@ -7,6 +7,7 @@
  * queue.c     who waits for one
  * latency.c   how long targets take: peak average, quantile
  * eject.c     a target that fails is left alone for a while
+ * outlier.c   so is one that fails more often than the others
  * breaker.c   so is an upstream
  * adaptive.c  how many requests an upstream bears
  * retry.c     may it be tried again, and when: pure but for the budget's counters
@@ -103,8 +104,11 @@ struct target {
     _Atomic uint64_t peak_us, peak_at_us; /* latency.c */
     atomic_uint in_flight, consecutive;
     _Atomic uint64_t requests, failures;
-    _Atomic uint64_t ejected_until_us; /* 0: not */
-    atomic_bool is_on_trial;           /* since it was ejected no answer has come from it */
+    _Atomic uint64_t ejected_until_us;      /* 0: not */
+    atomic_bool is_on_trial;                /* since it was ejected no answer has come from it */
+    atomic_uint ejected_by;                 /* enum ejection_cause, the last time */
+    uint64_t judged_tries, judged_failures; /* outlier.c's, before the interval; main thread's */
+    atomic_uint success_ppm;           /* of its tries in the last interval, plus 1; 0: not known */
     _Atomic uint64_t failing_until_us; /* would be ejected if it were not among the last; 0: not */
     _Atomic uint64_t latency_us;       /* moving average; 0: none yet */
 };
@@ -117,7 +121,8 @@ struct group { /* an upstream, by name; lives as long as the registry */
     atomic_uint in_flight;  /* exchanges */
     atomic_uint retrying;   /* of them in a retry or a hedge, or waiting for one */
     atomic_uint queued;     /* of them waiting for a target */
-    _Atomic uint64_t ejected, hedged, checks_good, checks_bad; /* since the start */
+    _Atomic uint64_t ejected[EJECTION_CAUSES], hedged, checks_good,
+        checks_bad; /* since the start */
     struct breaker breaker;
     struct latency latency;
     struct adaptive adaptive;
@@ -151,9 +156,10 @@ bool target_is_ejected(const struct target *target, uint64_t now_us);
 bool target_is_failing(const struct target *target, uint64_t now_us);
 /* May anything be sent to it, but for an ejection? */
 bool target_is_usable(const struct target *target);
-/* An event: its state has become `state`, for so long (0: until further notice). */
+/* An event: its state has become `state`, by `cause` (may be NULL), for so long (0: until further
+ * notice). */
 void target_tell(const struct upstreams *upstreams, struct str upstream,
-                 const struct target *target, const char *state, int64_t for_ms);
+                 const struct target *target, const char *state, const char *cause, int64_t for_ms);
 /* It returns after the checks, or an operator, had kept it out. */
 void target_set_healthy(struct target *target, bool is_healthy, uint64_t now_us);
 
@@ -209,6 +215,20 @@ void eject_note_success(struct target *target);
 void eject_note_answer(struct target *target);
 void eject_note_failure(struct upstreams *upstreams, const struct upstream_config *config,
                         const struct members *members, struct target *target, uint64_t now_us);
+/* For its success rate, unless too many are out already. `why`: for the log. */
+void eject_outlier(struct upstreams *upstreams, const struct upstream_config *config,
+                   const struct members *members, struct target *target, uint64_t now_us,
+                   const char *why);
+
+/* ---- outlier.c: the main thread's ---- */
+/* The least rate that is not too far below the others; below 0: there are too few to say. */
+double outlier_least(const double *rates, uint32_t count, const struct upstream_config *upstream);
+/* Compares what was counted since the last time, and ejects. False: out of memory. */
+bool outlier_judge(struct upstreams *upstreams, const struct upstream_config *upstream,
+                   uint64_t now_us);
+struct upstream_keeper;
+bool outlier_begin(struct upstream_keeper *keeper) MUST_USE;
+void outlier_end(struct upstream_keeper *keeper);
 
 /* ---- retry.c ---- */
 struct retry_case {
@@ -346,6 +366,7 @@ void attempt_note_latency(const struct attempt *attempt); /* its head has come *
 /* ---- keeper.c, health.c, names.c: the main thread's ---- */
 struct check;
 struct name;
+struct judge;
 enum { ADDRESS_ROOM = 64 };
 struct upstream_keeper {
     struct loop *loop;
@@ -354,6 +375,7 @@ struct upstream_keeper {
     struct config *config;
     struct check *checks;
     struct name *names;
+    struct judge *judges;
 };
 /* Anew for the snapshot and the addresses that are known now. False: out of memory. */
 bool health_begin(struct upstream_keeper *keeper) MUST_USE;
