@@ -14,7 +14,7 @@ BUILD   ?= build$(if $(SAN),/$(SAN))
 PREFIX  ?= /usr/local
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 
-PACKAGES := libmicrohttpd libcurl libcjson libuv gnutls libcrypto zlib libbrotlienc libbrotlidec libzstd hiredis libjpeg libpng libwebp
+PACKAGES := libmicrohttpd libcurl libcjson libuv gnutls libssl libcrypto zlib libbrotlienc libbrotlidec libzstd hiredis libjpeg libpng libwebp
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla -Werror
 CFLAGS   ?= -O2 -g
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Igateway $(WARN) $(CFLAGS) -fno-omit-frame-pointer -fstack-protector-strong \

@@ -107,7 +107,7 @@ struct cache_level *cache_level_new(const struct cache_level_options *options,
     name_cells(level, options->sheet);
     leases_init(level);
     cache_level_use(level, config);
-    if (!redis_url_parse(config->store.url, &redis.url, why)) {
+    if (!redis_url_for(config, STORE_CACHE, &redis.url, why)) {
         free(level);
         return NULL;
     }

@@ -224,13 +224,28 @@ static void check_report(struct reader *reader)
                     STR_ARG(name), nearest_word(name, usual, COUNT_OF(usual)));
 }
 
+/* Gateways hear of each other at store.url. */
+static void check_roles(struct reader *reader)
+{
+    const struct config *config = reader->config;
+    char path[MAX_PATH];
+
+    for (int role = STORE_LIMIT; role < STORE_JOBS; role++) {
+        if (!str_eq(config->store.url, STR("memory:")) ||
+            str_eq(config->store.role_urls[role], STR("memory:")))
+            continue;
+        snprintf(path, sizeof(path), "store.roles.%s.url", store_role_name((enum store_role)role));
+        reader_fault_at(reader, path,
+                        "is of no use while store.url is memory:, expected redis:// there too");
+    }
+}
+
 static void check_jobs(struct reader *reader)
 {
     const struct config *config = reader->config;
     char path[MAX_PATH];
 
-    if (!str_eq(config->store.url, STR("memory:")) ||
-        !str_eq(config->store.jobs_url, STR("memory:")))
+    if (!str_eq(store_url(config, STORE_JOBS), STR("memory:")))
         return;
     for (uint32_t i = 0; i < config->route_count; i++) {
         snprintf(path, sizeof(path), "routes[%" PRIu32 "].job", i);
@@ -252,6 +267,7 @@ void check_references(struct reader *reader)
     check_tier(reader, reader->config->limits.default_tier, "limits.default_tier");
     check_keys(reader, routes);
     check_listeners(reader);
+    check_roles(reader);
     check_jobs(reader);
     check_report(reader);
     map_free(&routes);

@@ -77,13 +77,29 @@ struct admin_config {
 /* ---- store ---- */
 enum job_kind { JOB_PROGRESS, JOB_CELERY };
 enum eviction_check { EVICTION_WARN, EVICTION_REFUSE, EVICTION_OFF };
+/* What may live elsewhere than at store.url: counters; the second level; revoked tokens; usage and
+ * tiers for a while; jobs. */
+enum store_role {
+    STORE_MAIN,
+    STORE_LIMIT,
+    STORE_CACHE,
+    STORE_REVOKED,
+    STORE_USAGE,
+    STORE_JOBS,
+    STORE_ROLES
+};
 struct store_config {
     struct str url; /* "memory:", or a URL that redis_url_parse() judges */
     struct str prefix;
-    int64_t timeout_ms;      /* of the cache's questions */
-    uint32_t eviction_check; /* enum eviction_check */
-    struct str jobs_url;     /* of jobs, where it is another; "memory:": as url */
+    int64_t timeout_ms;                   /* of the cache's questions */
+    uint32_t eviction_check;              /* enum eviction_check */
+    struct str role_urls[STORE_ROLES];    /* "memory:": as url; STORE_MAIN's is unused */
+    struct str tls_ca, tls_cert, tls_key; /* files of rediss://; empty: the system's, none */
 };
+struct config;
+/* Where what plays `role` lives; "memory:": nowhere but in this process. */
+struct str store_url(const struct config *config, enum store_role role);
+const char *store_role_name(enum store_role role); /* as under store.roles; "" for STORE_MAIN */
 /* The URL with user and password as "***": for logs and printed configurations. */
 bool store_url_write_masked(struct str url, struct buf *out);
 

@@ -94,6 +94,22 @@ static struct str after_secret(struct str text, size_t *scheme)
     return at > *scheme ? str_from(text, at) : STR_NONE;
 }
 
+struct str store_url(const struct config *config, enum store_role role)
+{
+    struct str own = config->store.role_urls[role];
+
+    return role == STORE_MAIN || own.len == 0 || str_eq(own, STR("memory:")) ? config->store.url
+                                                                             : own;
+}
+
+const char *store_role_name(enum store_role role)
+{
+    static const char *const names[STORE_ROLES] = {"",        "limit", "cache",
+                                                   "revoked", "usage", "jobs"};
+
+    return names[role];
+}
+
 bool store_url_write_masked(struct str url, struct buf *out)
 {
     size_t scheme;

@@ -155,18 +155,37 @@ static bool is_prefix(struct str text)
 static const struct text_rule prefix_rule = {"1 to 64 visible characters without { and }",
                                              is_prefix};
 static const struct words eviction_words = {{"warn", "refuse", "off", NULL}};
-static const struct field jobs_role_fields[] = {
-    FIELD("url", kind_store, struct config, store.jobs_url, "memory:", 0, 0,
-          "where jobs and task results are; memory: as store.url"),
-};
-static const struct section jobs_role_section = {SECTION(jobs_role_fields, 0)};
+#define ROLE_SECTION(name, role)                                                                   \
+    static const struct field name##_role_fields[] = {                                             \
+        FIELD("url", kind_store, struct config, store.role_urls[role], "memory:", 0, 0,            \
+              "where it is; memory: as store.url"),                                                \
+    };                                                                                             \
+    static const struct section name##_role_section = {SECTION(name##_role_fields, 0)}
+ROLE_SECTION(limit, STORE_LIMIT);
+ROLE_SECTION(cache, STORE_CACHE);
+ROLE_SECTION(revoked, STORE_REVOKED);
+ROLE_SECTION(usage, STORE_USAGE);
+ROLE_SECTION(jobs, STORE_JOBS);
 static const struct field roles_fields[] = {
-    FIELD_NESTED("jobs", jobs_role_section, "keys of routes with job"),
+    FIELD_NESTED("limit", limit_role_section, "counters of limits"),
+    FIELD_NESTED("cache", cache_role_section, "the second level of cache.store"),
+    FIELD_NESTED("revoked", revoked_role_section, "revoked tokens"),
+    FIELD_NESTED("usage", usage_role_section, "usage, and tiers that operators gave for a while"),
+    FIELD_NESTED("jobs", jobs_role_section, "jobs and task results of routes with job"),
 };
 static const struct section roles_section = {SECTION(roles_fields, 0)};
+static const struct field store_tls_fields[] = {
+    FIELD("ca", kind_text, struct config, store.tls_ca, "", 0, 0,
+          "PEM file of trusted authorities; empty: the system's"),
+    FIELD("cert", kind_text, struct config, store.tls_cert, "", 0, 0,
+          "PEM file of the certificate that the gateway shows; empty: none"),
+    FIELD("key", kind_text, struct config, store.tls_key, "", 0, 0, "PEM file of its private key"),
+};
+static const struct section store_tls_section = {SECTION(store_tls_fields, 0)};
 static const struct field store_fields[] = {
     FIELD("url", kind_store, struct config, store.url, "memory:", 0, 0,
-          "what gateways share: memory: (nothing), redis://, redis+sentinel://, redis+cluster://"),
+          "what gateways share: memory: (nothing), redis://, redis+sentinel://, redis+cluster://; "
+          "with TLS rediss:// and so on"),
     FIELD_WITH(prefix_rule, "prefix", kind_text, struct config, store.prefix, "gw:", 0, 0,
                "what every key in the store begins with"),
     FIELD("timeout", kind_duration, struct config, store.timeout_ms, "25ms", 1, 10000,
@@ -174,6 +193,7 @@ static const struct field store_fields[] = {
     FIELD_WITH(eviction_words, "eviction_check", kind_choice, struct config, store.eviction_check,
                "warn", 0, 0,
                "a server whose eviction policy could drop counters: warn, refuse to start, off"),
+    FIELD_NESTED("tls", store_tls_section, "of rediss:// and the like"),
     FIELD_NESTED("roles", roles_section, "what lives elsewhere than at url"),
 };
 const struct section store_section = {SECTION(store_fields, 0)};

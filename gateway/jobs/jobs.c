@@ -295,22 +295,6 @@ void job_unwatch(struct jobs *jobs, struct job_watch *watch)
     cell_gauge_add(jobs->watching, -1);
 }
 
-struct str jobs_url(const struct config *config)
-{
-    return str_eq(config->store.jobs_url, STR("memory:")) ? config->store.url
-                                                          : config->store.jobs_url;
-}
-
-void jobs_check(const struct config *config, struct faults *faults)
-{
-    struct redis_url url;
-    struct fail why;
-
-    if (!str_eq(config->store.jobs_url, STR("memory:")) &&
-        !redis_url_parse(config->store.jobs_url, &url, &why))
-        faults_add(faults, config, "store.roles.jobs.url", "%s", why.text);
-}
-
 struct jobs *jobs_new(struct loop *loop, const struct config *config, struct sheet *sheet,
                       struct fail *why)
 {
@@ -326,7 +310,7 @@ struct jobs *jobs_new(struct loop *loop, const struct config *config, struct she
     jobs->soon = (struct deadline){.fn = on_soon, .arg = jobs};
     jobs->period = (struct deadline){.fn = on_period, .arg = jobs};
     jobs->watching = metrics_cell(sheet, M_JOB_WATCHERS);
-    if (!redis_url_parse(jobs_url(config), &jobs->url, why))
+    if (!redis_url_for(config, STORE_JOBS, &jobs->url, why))
         jobs_free(&jobs);
     return jobs;
 }

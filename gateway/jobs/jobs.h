@@ -47,9 +47,6 @@ struct job_watch { /* the caller's, zeroed */
     struct job_watch *next, **back;
 };
 
-/* The store that jobs are in: store.roles.jobs.url, else store.url. STR("memory:"): none. */
-struct str jobs_url(const struct config *config);
-void jobs_check(const struct config *config, struct faults *faults);
 /* Connects when the first watch comes. NULL with the reason. */
 struct jobs *jobs_new(struct loop *loop, const struct config *config, struct sheet *sheet,
                       struct fail *why) MUST_USE;

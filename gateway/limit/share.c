@@ -275,7 +275,7 @@ struct limit_share *limit_share_new(struct loop *loop, struct limiter *limiter,
     struct redis_options options = {
         .name = "gateway-usage", .sheet = sheet, .changed = on_change, .arg = share};
 
-    if (share == NULL || !redis_url_parse(config->store.url, &options.url, why) ||
+    if (share == NULL || !redis_url_for(config, STORE_USAGE, &options.url, why) ||
         config->store.prefix.len > SHARE_KEY_MOST / 2)
         goto failed;
     share->loop = loop;

@@ -283,8 +283,8 @@ struct limit_store *limit_store_new(struct loop *loop, struct limiter *limiter,
                                     .node_back = on_node_back,
                                     .arg = store};
 
-    CHECK(!str_eq(config->store.url, memory_url));
-    if (store == NULL || !redis_url_parse(config->store.url, &options.url, why))
+    CHECK(!str_eq(store_url(config, STORE_LIMIT), memory_url));
+    if (store == NULL || !redis_url_for(config, STORE_LIMIT, &options.url, why))
         goto failed;
     store->loop = loop;
     store->limiter = limiter;

@@ -1,7 +1,6 @@
-/* link.c - one connection: connects, greets, writes once a turn, reads, ends.
+/* link.c - one connection: connects, greets, ends; link_io.c writes and reads.
  *
- * Every command joins one buffer that is sent at the very end of the turn. Replies are taken in
- * order. Whatever ends a connection goes one way (end_now): its calls are LOST, and another
+ * Whatever ends a connection goes one way (link_end): its calls are LOST, and another
  * attempt comes after a pause of 50 ms, doubling to 5 s, with a fifth of jitter, so that the
  * workers of many gateways do not come back in step. A connection that owes a reply for longer
  * than stall_ms is ended: the other side of a broken path sends no word of it.
@@ -14,7 +13,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 64 * 1024, READS_A_TURN = 16 };
 #define FIRST_PAUSE_US 50000
 #define MOST_PAUSE_US  5000000
 
@@ -92,6 +90,7 @@ void link_release(struct redis_link *link)
         return;
     lose(take_calls(link));
     reader_free(&link->reader);
+    tls_free(&link->tls);
     buf_free(&link->out);
     buf_free(&link->held);
 }
@@ -109,12 +108,13 @@ static uint64_t pause_us(struct redis_link *link)
 }
 
 /* Nothing of the connection is in use: no callback of it is on the stack. */
-static void end_now(struct redis_link *link)
+void link_end(struct redis_link *link)
 {
     struct redis_call *lost = take_calls(link);
 
     link_silence(link);
     reader_free(&link->reader);
+    tls_free(&link->tls);
     buf_clear(&link->out);
     buf_clear(&link->held);
     health_reset(link);
@@ -134,74 +134,6 @@ void link_doom(struct redis_link *link, const char *why)
     link->doom = why;
     link_say_why(link, "%s", why);
     link_arm(link, now_of(link));
-}
-
-/* ---- out ---- */
-
-static void flush(void *arg)
-{
-    struct redis_link *link = arg;
-    ssize_t sent;
-
-    link->is_flush_asked = false;
-    if (link->fd < 0 || link->redis->is_ended || link->state < LINK_GREETING || link->out.len == 0)
-        return;
-    sent = send(link->fd, link->out.ptr, link->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent > 0)
-        buf_drop_front(&link->out, (size_t)sent);
-    else if (sent < 0 && errno != EAGAIN && errno != EINTR)
-        link_doom(link, "connection lost while writing");
-    watch_change(link->watch, link->out.len > 0 ? WATCH_READ | WATCH_WRITE : WATCH_READ);
-}
-
-void link_ask_flush(struct redis_link *link)
-{
-    if (link->is_flush_asked)
-        return;
-    link->is_flush_asked = true;
-    link->flush = (struct turn_end){.fn = flush, .arg = link};
-    loop_at_turn_end(link->redis->loop, &link->flush);
-}
-
-bool link_takes(const struct redis_link *link)
-{
-    return link->state == LINK_UP && !link->is_tripped && link->doom == NULL;
-}
-
-static void append(struct redis_call **first, struct redis_call **last, struct redis_call *call)
-{
-    call->next = NULL;
-    if (*last == NULL)
-        *first = call;
-    else
-        (*last)->next = call;
-    *last = call;
-}
-
-bool link_write(struct redis_link *link, struct redis_call *call, struct str bytes)
-{
-    bool is_held = link->state != LINK_UP;
-    struct buf *out = is_held ? &link->held : &link->out;
-
-    if (link->state == LINK_DOWN || link->doom != NULL ||
-        link->out.len + bytes.len > link->redis->options.max_out_bytes)
-        return false;
-    if (!buf_add_str(out, bytes)) {
-        link_doom(link, "out of memory"); /* half a command may stand there */
-        return false;
-    }
-    call->link = link;
-    if (call->sent_us == 0)
-        call->sent_us = now_of(link);
-    if (is_held) {
-        append(&link->held_first, &link->held_last, call);
-        return true;
-    }
-    append(&link->first, &link->last, call);
-    link_ask_flush(link);
-    if (!deadline_is_set(&link->timer))
-        link_arm(link, now_of(link) + (uint64_t)link->redis->options.stall_ms * 1000);
-    return true;
 }
 
 /* ---- connecting ---- */
@@ -298,6 +230,16 @@ static void set_options(const struct redis_link *link)
     (void)setsockopt(link->fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 }
 
+static void begin_greeting(struct redis_link *link)
+{
+    link->state = LINK_GREETING;
+    if (link->reader == NULL || !greeting_write(link)) {
+        link_doom(link, "out of memory");
+        return;
+    }
+    link_ask_flush(link);
+}
+
 static void on_connected(struct redis_link *link)
 {
     int error = 0;
@@ -314,83 +256,34 @@ static void on_connected(struct redis_link *link)
     set_options(link);
     link->reader = reader_new(link->redis->options.max_reply_bytes);
     buf_clear(&link->out);
-    link->state = LINK_GREETING;
-    if (link->reader == NULL || !greeting_write(link)) {
-        link_doom(link, "out of memory");
-        return;
-    }
     watch_change(link->watch, WATCH_READ);
-    link_ask_flush(link);
-}
-
-/* ---- in ---- */
-
-static void take_reply(struct redis_link *link, const struct redis_reply *reply)
-{
-    struct redis_call *call = link->first;
-
-    if (link->greetings > 0) {
-        greeting_take(link, reply);
+    if (link->redis->tls_files != NULL) {
+        link->state = LINK_SECURING;
+        link->tls = tls_new(link->redis->tls_files, link->place.host);
+        if (link->tls == NULL || link->reader == NULL)
+            link_doom(link, "out of memory");
+        else
+            link_secure(link);
         return;
     }
-    if (message_take(link->redis, reply))
-        return;
-    if (call == NULL) {
-        link_doom(link, "a reply that nobody asked for");
-        return;
-    }
-    link->first = call->next;
-    if (link->first == NULL)
-        link->last = NULL;
-    call->next = NULL;
-    answer_call(link, call, reply);
+    begin_greeting(link);
 }
 
-/* False: the link is not to be touched any more. */
-static bool take_replies(struct redis_link *link)
+void link_secure(struct redis_link *link)
 {
-    const struct redis_reply *reply;
+    char why[TLS_WHY_BYTES];
 
-    while (link->doom == NULL) {
-        switch (reader_next(link->reader, &reply)) {
-        case READER_MORE:
-            return true;
-        case READER_BROKEN:
-            link_doom(link, "its bytes are no Redis protocol, or a reply is too large");
-            return true;
-        case READER_REPLY:
-            take_reply(link, reply);
-            if (link->redis->is_ended)
-                return false;
-        }
+    switch (tls_shake(link->tls, why)) {
+    case TLS_READY:
+        begin_greeting(link);
+        break;
+    case TLS_WANTS_MORE:
+        break;
+    case TLS_BROKEN:
+        link_doom(link, "");
+        link_say_why(link, "%s", why);
     }
-    return true;
-}
-
-static void read_some(struct redis_link *link)
-{
-    char bytes[READ_BYTES];
-
-    for (int i = 0; i < READS_A_TURN && link->doom == NULL; i++) {
-        ssize_t got = recv(link->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-
-        if (got < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
-        if (got <= 0) {
-            link_doom(link, got == 0 ? "it closed the connection" : strerror(errno));
-            break;
-        }
-        if (!reader_feed(link->reader, bytes, (size_t)got)) {
-            link_doom(link, "a reply is too large");
-            break;
-        }
-        if (!take_replies(link))
-            return;
-        if ((size_t)got < sizeof(bytes))
-            break;
-    }
-    if (link->doom != NULL)
-        end_now(link);
+    link_ask_flush(link); /* a refusal is told to the other side, too, if there is time */
 }
 
 static void on_ready(void *arg, int fd, int ready)
@@ -405,7 +298,7 @@ static void on_ready(void *arg, int fd, int ready)
     if ((ready & WATCH_WRITE) != 0)
         link_ask_flush(link);
     if ((ready & WATCH_READ) != 0)
-        read_some(link);
+        link_read(link);
 }
 
 /* ---- time ---- */
@@ -418,7 +311,7 @@ static void look_at_time(struct redis_link *link)
         next_us = link->first->sent_us + (uint64_t)link->redis->options.stall_ms * 1000;
         if (next_us <= now_us) {
             link_doom(link, "it answers no more");
-            end_now(link);
+            link_end(link);
             return;
         }
     }
@@ -435,7 +328,7 @@ static void on_timer(void *arg)
     struct redis_link *link = arg;
 
     if (link->doom != NULL) {
-        end_now(link);
+        link_end(link);
         return;
     }
     switch (link->state) {
@@ -445,9 +338,12 @@ static void on_timer(void *arg)
         return;
     case LINK_RESOLVING:
     case LINK_CONNECTING:
+    case LINK_SECURING:
     case LINK_GREETING:
-        link_say_why(link, "no connection within connect_ms");
-        end_now(link);
+        link_say_why(link, link->state == LINK_SECURING
+                               ? "no TLS within connect_ms: does it speak it?"
+                               : "no connection within connect_ms");
+        link_end(link);
         return;
     case LINK_UP:
         look_at_time(link);

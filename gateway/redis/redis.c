@@ -207,6 +207,7 @@ struct redis *redis_new(struct loop *loop, const struct redis_options *options)
 {
     struct redis *redis = calloc(1, sizeof(*redis));
     uint32_t most = options->url.kind == REDIS_CLUSTER ? REDIS_MAX_LINKS : 1;
+    struct fail why = {""};
     bool ok = true;
 
     if (redis == NULL)
@@ -221,6 +222,14 @@ struct redis *redis_new(struct loop *loop, const struct redis_options *options)
     }
     redis->link_count = most;
     name_cells(redis);
+    if (options->url.is_tls) {
+        redis->tls_files = tls_files_new(&options->url, &why);
+        if (redis->tls_files == NULL) {
+            log_line(LOG_ERROR, "store: %s", why.text);
+            redis_free(&redis);
+            return NULL;
+        }
+    }
     snprintf(redis->why, sizeof(redis->why), "not connected yet");
     switch (options->url.kind) {
     case REDIS_SERVER:
@@ -252,6 +261,7 @@ static void release(void *arg)
         buf_free(&call->copy);
         free(call);
     }
+    tls_files_free(&redis->tls_files);
     free(redis->sentinel);
     free(redis->cluster);
     free(redis->links);

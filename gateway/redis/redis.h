@@ -24,6 +24,7 @@
 /* ---- where ---- */
 #define REDIS_MAX_PLACES     16
 #define REDIS_MAX_HOST_BYTES 255
+#define REDIS_MAX_FILE       255
 enum redis_kind { REDIS_SERVER, REDIS_SENTINEL, REDIS_CLUSTER };
 struct redis_place {
     char host[REDIS_MAX_HOST_BYTES + 1]; /* name, address without brackets, or the socket's path */
@@ -36,13 +37,19 @@ struct redis_url {
     char user[128], password[512]; /* empty: none; percent-decoded */
     char master[128];              /* of Sentinel */
     uint32_t database;
+    bool is_tls;
+    char ca[REDIS_MAX_FILE + 1], cert[REDIS_MAX_FILE + 1], key[REDIS_MAX_FILE + 1]; /* of TLS */
 };
 /* redis://[user:password@]host[:port][/db], redis:///path or redis+unix:///path[?db=N],
- * redis+sentinel://[user:password@]h1[:26379],h2/master[/db], redis+cluster://h1,h2[:6379].
- * Wants a whole URL; the reason never holds the password. rediss:// is refused: this build's
- * hiredis has no TLS. */
+ * redis+sentinel://[user:password@]h1[:26379],h2/master[/db], redis+cluster://h1,h2[:6379]; with
+ * TLS rediss://, rediss+sentinel:// and rediss+cluster://, which are refused where hiredis has no
+ * TLS. Wants a whole URL; the reason never holds the password. */
 bool redis_url_parse(struct str text, struct redis_url *url, struct fail *why) MUST_USE;
-/* Says what is wrong with store.url. */
+/* Where the configuration has what plays `role`, with the files of store.tls. "memory:" is no
+ * place. */
+bool redis_url_for(const struct config *config, enum store_role role, struct redis_url *url,
+                   struct fail *why) MUST_USE;
+/* Says what is wrong with store.url, store.tls and store.roles. Reads the files of TLS. */
 void redis_check(const struct config *config, struct faults *faults);
 
 /* ---- a client ---- */

@@ -1,7 +1,9 @@
 /* redis_priv.h - the room's parts as they know each other.
  *
  *   redis.c     the client: takes commands, finds their connection, gives answers
- *   link.c      one connection: connects, greets, writes once a turn, reads, ends
+ *   link.c      one connection: connects, greets, ends
+ *   link_io.c   of one connection: writes once a turn, reads
+ *   tls.c       of one connection: records around its bytes (the only file that knows OpenSSL)
  *   greet.c     of one connection: its first words
  *   health.c    of one connection: when to stop asking it, when to trust it again
  *   call.c      calls: pooled, with deadline, resendable
@@ -49,10 +51,37 @@ bool redirection_parse(struct str text, bool *is_ask, uint32_t *slot, struct red
 bool place_parse(struct str text, uint16_t default_port, struct redis_place *place);
 bool place_eq(const struct redis_place *a, const struct redis_place *b);
 
+/* ---- tls.c ---- */
+enum { TLS_WHY_BYTES = 128 };
+struct tls;       /* one connection's */
+struct tls_files; /* what was read for it */
+struct tls_files *tls_files_new(const struct redis_url *url, struct fail *why) MUST_USE;
+void tls_files_free(struct tls_files **files);
+/* `host` is what the certificate must be for. NULL: no memory. */
+struct tls *tls_new(struct tls_files *files, const char *host) MUST_USE;
+void tls_free(struct tls **tls);
+enum tls_state { TLS_READY, TLS_WANTS_MORE, TLS_BROKEN };
+bool tls_feed(struct tls *tls, const char *bytes, size_t len) MUST_USE; /* from the socket */
+/* Goes on with the handshake; why is written when it is broken. */
+enum tls_state tls_shake(struct tls *tls, char why[TLS_WHY_BYTES]);
+/* Plain bytes out of what was fed: READY with *len of them. */
+enum tls_state tls_open(struct tls *tls, char *to, size_t room, size_t *len,
+                        char why[TLS_WHY_BYTES]);
+bool tls_seal(struct tls *tls, struct str plain) MUST_USE;
+struct str tls_sealed(struct tls *tls); /* for the socket, borrowed until the next call */
+void tls_sent(struct tls *tls, size_t len);
+
 /* ---- link.c ---- */
 enum link_role { LINK_DATA, LINK_SENTINEL };
 enum { LINK_ADDRESSES = 8 };
-enum link_state { LINK_DOWN, LINK_RESOLVING, LINK_CONNECTING, LINK_GREETING, LINK_UP };
+enum link_state {
+    LINK_DOWN,
+    LINK_RESOLVING,
+    LINK_CONNECTING,
+    LINK_SECURING, /* TLS' handshake */
+    LINK_GREETING,
+    LINK_UP
+};
 struct redis_link {
     struct redis *redis;
     enum link_role role;
@@ -66,6 +95,7 @@ struct redis_link {
     struct socket_address addresses[LINK_ADDRESSES];
     uint32_t address_count, address; /* address: the one that is tried next */
     struct reader *reader;
+    struct tls *tls; /* NULL: none */
     struct buf out;  /* goes out at the end of the turn */
     struct buf held; /* commands that wait for the greeting's end */
     struct redis_call *first, *last, *held_first, *held_last; /* in the order of their replies */
@@ -91,14 +121,19 @@ void link_release(struct redis_link *link);
 /* Ends the connection as soon as nothing of it is in use: all its calls are LOST. It tries again
  * after a pause, unless it is no longer open. `why` is static. */
 void link_doom(struct redis_link *link, const char *why);
+void link_end(struct redis_link *link);    /* at once: no callback of it may be on the stack */
+void link_secure(struct redis_link *link); /* goes on with TLS, then greets */
 void link_retarget(struct redis_link *link, const struct redis_place *place);
 void link_try_now(struct redis_link *link);
 /* The timer; without memory the next event finds what is due. */
 void link_arm(struct redis_link *link, uint64_t at_us);
 void link_say_why(struct redis_link *link, const char *format, ...) PRINTF_LIKE(2, 3);
-void link_ask_flush(struct redis_link *link); /* sends `out` at the end of the turn */
 /* Looks at the connection at `at_us` at the latest. */
 void link_wake(struct redis_link *link, uint64_t at_us);
+
+/* ---- link_io.c ---- */
+void link_ask_flush(struct redis_link *link); /* sends `out` at the end of the turn */
+void link_read(struct redis_link *link);
 /* May a new command use it? */
 bool link_takes(const struct redis_link *link);
 /* Appends `bytes` and the call that waits for their reply. False: over the ceiling. */
@@ -184,6 +219,7 @@ struct redis {
     uint32_t link_count;
     struct sentinel *sentinel;
     struct cluster *cluster;
+    struct tls_files *tls_files; /* NULL: no TLS */
     struct redis_call *spare;
     uint32_t spare_count, calls, counted; /* the last in the gauge */
     bool is_up, is_away, is_ended;

@@ -4,12 +4,25 @@
  *   redis:///path/of.sock, redis+unix:///path/of.sock?db=N
  *   redis+sentinel://[user:password@]h1[:26379],h2/master[/db]
  *   redis+cluster://[user:password@]h1[:6379],h2
+ *   and the same with TLS: rediss://, rediss+sentinel://, rediss+cluster://
  *
  * "redis://secret@host" (no colon) is a password without a user, as redis-cli and most
  * clients take ":secret@". User and password are percent-decoded. No reason holds a secret.
  *
  * Any thread; no state. */
 #include "redis/redis_priv.h"
+
+#include <stdio.h>
+
+/* As the configuration promises: TLS where hiredis has it (Debian 13), although tls.c needs OpenSSL
+ * alone. -DREDIS_HAS_TLS=1 has it elsewhere too. */
+#ifndef REDIS_HAS_TLS
+#if __has_include(<hiredis/hiredis_ssl.h>)
+#define REDIS_HAS_TLS 1
+#else
+#define REDIS_HAS_TLS 0
+#endif
+#endif
 
 enum { REDIS_PORT = 6379, SENTINEL_PORT = 26379, MAX_DATABASE = 65535 };
 
@@ -168,24 +181,29 @@ static bool read_scheme(struct str *rest, struct redis_url *url, struct fail *wh
     static const struct {
         const char *scheme;
         enum redis_kind kind;
-    } schemes[] = {{"redis://", REDIS_SERVER},
-                   {"redis+unix://", REDIS_SERVER},
-                   {"redis+sentinel://", REDIS_SENTINEL},
-                   {"redis+cluster://", REDIS_CLUSTER}};
+        bool is_tls;
+    } schemes[] = {{"redis://", REDIS_SERVER, false},
+                   {"redis+unix://", REDIS_SERVER, false},
+                   {"redis+sentinel://", REDIS_SENTINEL, false},
+                   {"redis+cluster://", REDIS_CLUSTER, false},
+                   {"rediss://", REDIS_SERVER, true},
+                   {"rediss+sentinel://", REDIS_SENTINEL, true},
+                   {"rediss+cluster://", REDIS_CLUSTER, true}};
 
+    if (!REDIS_HAS_TLS && str_starts(*rest, STR("rediss")))
+        return fail_set(why, "asks for TLS, which this build's hiredis does not have: expected "
+                             "redis:// to a TLS tunnel (stunnel) on this machine, or a private "
+                             "network");
     for (size_t i = 0; i < COUNT_OF(schemes); i++) {
         if (!str_starts(*rest, str_of(schemes[i].scheme)))
             continue;
         url->kind = schemes[i].kind;
+        url->is_tls = schemes[i].is_tls;
         *rest = str_from(*rest, strlen(schemes[i].scheme));
         return true;
     }
-    if (str_starts(*rest, STR("rediss")))
-        return fail_set(why, "asks for TLS, which this build's hiredis does not have: expected "
-                             "redis:// to a TLS tunnel (stunnel) on this machine, or a private "
-                             "network");
     return fail_set(why, "is no Redis URL, expected redis://, redis+sentinel:// or "
-                         "redis+cluster://");
+                         "redis+cluster://, with TLS rediss:// and so on");
 }
 
 bool redis_url_parse(struct str text, struct redis_url *url, struct fail *why)
@@ -196,7 +214,8 @@ bool redis_url_parse(struct str text, struct redis_url *url, struct fail *why)
     if (!read_scheme(&rest, url, why) || !read_user(&rest, url, why))
         return false;
     if (url->kind == REDIS_SERVER && str_starts(rest, STR("/")))
-        return read_path(rest, url, why);
+        return url->is_tls ? fail_set(why, "names no host, and a unix socket has no TLS")
+                           : read_path(rest, url, why);
     places = str_at(rest.ptr, str_find(rest, '/'));
     rest = str_from(rest, places.len + 1);
     if (!read_places(places, url, why))
@@ -211,12 +230,59 @@ bool redis_url_parse(struct str text, struct redis_url *url, struct fail *why)
     return read_database(rest, url, why);
 }
 
+bool redis_url_for(const struct config *config, enum store_role role, struct redis_url *url,
+                   struct fail *why)
+{
+    const struct store_config *store = &config->store;
+
+    if (!redis_url_parse(store_url(config, role), url, why))
+        return false;
+    if (!copy_text(store->tls_ca, url->ca, sizeof(url->ca)) ||
+        !copy_text(store->tls_cert, url->cert, sizeof(url->cert)) ||
+        !copy_text(store->tls_key, url->key, sizeof(url->key)))
+        return fail_set(why, "the name of a file in store.tls is longer than %d bytes",
+                        REDIS_MAX_FILE);
+    return true;
+}
+
+/* What the files are worth is known only here. */
+static void check_tls(const struct config *config, const struct redis_url *url,
+                      struct faults *faults)
+{
+    struct fail why = {""};
+    struct tls_files *files = tls_files_new(url, &why);
+
+    if (files == NULL)
+        faults_add(faults, config, "store.tls", "%s", why.text);
+    tls_files_free(&files);
+}
+
 void redis_check(const struct config *config, struct faults *faults)
 {
-    struct redis_url url;
-    struct fail why = {""};
+    bool has_tls = false;
+    char path[64];
 
-    if (!str_eq(config->store.url, STR("memory:")) &&
-        !redis_url_parse(config->store.url, &url, &why))
-        faults_add(faults, config, "store.url", "%s", why.text);
+    if ((config->store.tls_cert.len > 0) != (config->store.tls_key.len > 0)) {
+        faults_add(faults, config, "store.tls", "has one of cert and key, expected both or none");
+        return;
+    }
+    for (int role = STORE_MAIN; role < STORE_ROLES; role++) {
+        struct redis_url url;
+        struct fail why = {""};
+
+        /* without an own one it is store.url's, which has been judged */
+        if (role != STORE_MAIN &&
+            str_eq(store_url(config, (enum store_role)role), config->store.url))
+            continue;
+        if (str_eq(store_url(config, (enum store_role)role), STR("memory:")))
+            continue;
+        snprintf(path, sizeof(path), role == STORE_MAIN ? "store.%surl" : "store.roles.%s.url",
+                 store_role_name((enum store_role)role));
+        if (!redis_url_for(config, (enum store_role)role, &url, &why)) {
+            faults_add(faults, config, path, "%s", why.text);
+        } else if (url.is_tls && !has_tls) {
+            has_tls = true;
+            check_tls(config, &url, faults);
+        }
+    }
 }

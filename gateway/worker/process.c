@@ -256,7 +256,7 @@ static bool make_revoked_store(struct gateway *g, const struct config *config, s
 {
     struct redis_url url;
 
-    if (!redis_url_parse(config->store.url, &url, why))
+    if (!redis_url_for(config, STORE_REVOKED, &url, why))
         return false;
     g->revoked =
         identify_store_new(g->shared.identify, g->loop, &url, config->store.prefix, g->sheet, why);
@@ -365,6 +365,7 @@ failed:
 static void finish(struct gateway *g)
 {
     fleet_free(&g->fleet);
+    evictions_end(g);
     bus_free(&g->bus);
     if (g->has_admin_path)
         (void)unlink(request_rules_config(g->rules)->admin.listen.address.ptr);

@@ -8,6 +8,15 @@
 #include <limits.h>
 #include <sys/types.h>
 
+/* eviction.c: one server's eviction policy; of store.url and of roles that live elsewhere. */
+enum { EVICTIONS = 4 };
+struct eviction {
+    struct gateway *g;
+    enum store_role role;
+    struct redis *own;         /* NULL: the bus', or it is over */
+    bool is_checked, has_told; /* known; answered somehow */
+};
+
 struct gateway {
     const char *file;
     char program[PATH_MAX];     /* where the binary lies, for a successor */
@@ -31,8 +40,8 @@ struct gateway {
     struct upstream_keeper *keeper;
     struct bus *bus;           /* NULL: store.url is memory: */
     struct cell *store_health; /* with a bus */
-    /* its eviction policy: known, not acceptable; has_store_told: asked, and answered somehow */
-    bool is_store_checked, is_refused, has_store_told;
+    struct eviction evictions[EVICTIONS];
+    bool is_refused;      /* an eviction policy is not acceptable */
     uint64_t told_until;  /* events: violations.c */
     struct deadline wait; /* for revoked tokens, at the start */
     uint64_t wait_until_us;
@@ -41,6 +50,11 @@ struct gateway {
     uint64_t tell_until_us;                 /* usage and spans; 0: not begun */
     bool has_stopped_accepting, has_given_up, is_over;
 };
+
+bool evictions_begin(struct gateway *g, const struct config *config, struct fail *why);
+void evictions_end(struct gateway *g);
+bool evictions_told(const struct gateway *g);
+void eviction_ask(struct eviction *eviction, struct redis *redis);
 
 bool process_open_log(const struct config *config, struct fail *why);
 /* Loads the file again and puts it in force, or refuses it whole. Faults are appended as a JSON

@@ -19,7 +19,6 @@ struct config *process_load(const char *file, struct faults *faults)
     limit_check(config, faults);
     upstream_check(config, faults);
     server_check(config, faults);
-    jobs_check(config, faults);
     if (faults_count(faults) > 0)
         config_release(&config);
     return config;
@@ -69,14 +68,21 @@ static void check_fixed(const struct gateway *g, const struct config *new, struc
                    "is more than the %zu bytes that the running gateway's connections have; a "
                    "reload cannot change it, restart instead",
                    most);
-    if (!str_eq(old->store.jobs_url, new->store.jobs_url))
-        faults_add(
-            faults, new, "store.roles.jobs.url",
-            "differs from the running gateway's; a reload cannot change it, restart instead");
     if (!str_eq(old->store.url, new->store.url) || !str_eq(old->store.prefix, new->store.prefix))
         faults_add(faults, new, "store.url",
                    "differs from the running gateway's, or its prefix does; a reload cannot "
                    "change it, restart instead");
+    for (int role = STORE_LIMIT; role < STORE_ROLES; role++)
+        if (!str_eq(old->store.role_urls[role], new->store.role_urls[role]))
+            faults_add(
+                faults, new, "store.roles",
+                "differ from the running gateway's; a reload cannot change them, restart instead");
+    if (!str_eq(old->store.tls_ca, new->store.tls_ca) ||
+        !str_eq(old->store.tls_cert, new->store.tls_cert) ||
+        !str_eq(old->store.tls_key, new->store.tls_key))
+        faults_add(
+            faults, new, "store.tls",
+            "differs from the running gateway's; a reload cannot change it, restart instead");
     if (!same_listen(&old->admin.listen, &new->admin.listen))
         faults_add(
             faults, new, "admin.listen",

@@ -80,7 +80,7 @@ void process_share_seed(struct gateway *g, const struct config *config)
     if (str_eq(config->store.url, STR("memory:")) || config->identity.hash_secret.len > 0)
         return;
     asking.end = (struct deadline){.fn = on_end, .arg = &asking};
-    if (redis_url_parse(config->store.url, &options.url, &why))
+    if (redis_url_for(config, STORE_MAIN, &options.url, &why))
         way.redis = redis_new(g->loop, &options);
     if (way.redis != NULL && deadline_set(g->loop, &asking.end, clock_mono_us() + PATIENCE_US))
         loop_run(g->loop);

@@ -201,56 +201,6 @@ const char *store_why(void *arg)
     return g->bus == NULL ? NULL : redis_why(bus_redis(g->bus));
 }
 
-static bool could_evict(const struct redis_reply *policy, const struct redis_reply *memory)
-{
-    return policy != NULL && memory != NULL && !str_eq(policy->text, STR("noeviction")) &&
-           !str_eq(memory->text, STR("0"));
-}
-
-/* CONFIG GET maxmemory*: name, value, … A server that does not tell (ACL, hosted) is said so once.
- */
-static void on_policy(void *arg, enum redis_outcome outcome, const struct redis_reply *reply)
-{
-    struct gateway *g = arg;
-    const struct redis_reply *policy = NULL, *memory = NULL;
-    uint32_t check = request_rules_config(g->rules)->store.eviction_check;
-
-    for (size_t i = 0; outcome == REDIS_OK && i + 1 < reply->count; i += 2) {
-        struct str name = redis_item(reply, i)->text;
-
-        if (str_eq(name, STR("maxmemory-policy")))
-            policy = redis_item(reply, i + 1);
-        else if (str_eq(name, STR("maxmemory")))
-            memory = redis_item(reply, i + 1);
-    }
-    g->is_store_checked = outcome == REDIS_OK;
-    g->has_store_told = true;
-    if (!could_evict(policy, memory))
-        return;
-    log_line(check == EVICTION_REFUSE ? LOG_ERROR : LOG_WARN,
-             "store: its eviction policy is %.*s, so counters and revocations may be dropped: set "
-             "maxmemory-policy noeviction (store.eviction_check)",
-             STR_ARG(policy->text));
-    if (check == EVICTION_REFUSE) {
-        g->is_refused = g->is_over = true;
-        loop_stop(g->loop);
-    }
-}
-
-static void ask_policy(struct gateway *g)
-{
-    struct str words[] = {STR("CONFIG"), STR("GET"), STR("maxmemory*")};
-    struct redis_command command = {.words = words,
-                                    .count = COUNT_OF(words),
-                                    .deadline_us = loop_now_us(g->loop) + 1000000,
-                                    .fn = on_policy,
-                                    .arg = g};
-
-    if (!g->is_store_checked &&
-        request_rules_config(g->rules)->store.eviction_check != EVICTION_OFF)
-        (void)redis_send(bus_redis(g->bus), &command);
-}
-
 static void on_changed(void *arg, bool is_up, struct str why)
 {
     struct gateway *g = arg;
@@ -263,7 +213,7 @@ static void on_changed(void *arg, bool is_up, struct str why)
     else
         log_line(LOG_WARN, "store: is away: %.*s; limits and cache go on without it", STR_ARG(why));
     if (is_up)
-        ask_policy(g);
+        eviction_ask(&g->evictions[0], bus_redis(g->bus));
 }
 
 /* ---- the start ---- */
@@ -273,7 +223,7 @@ static bool knows_enough(const struct gateway *g)
     const struct config *config = request_rules_config(g->rules);
 
     return (!config->identity.revocation || identify_store_is_loaded(g->revoked)) &&
-           (config->store.eviction_check != EVICTION_REFUSE || g->has_store_told);
+           (config->store.eviction_check != EVICTION_REFUSE || evictions_told(g));
 }
 
 /* A store that cannot be reached is not waited for, nor one that does not answer in time: then
@@ -320,7 +270,9 @@ bool store_begin(struct gateway *g, const struct config *config, struct fail *wh
 
     if (str_eq(config->store.url, STR("memory:")))
         return true;
-    if (!redis_url_parse(config->store.url, &options.url, why))
+    if (!redis_url_for(config, STORE_MAIN, &options.url, why))
+        return false;
+    if (!evictions_begin(g, config, why))
         return false;
     g->store_health = metrics_series(g->sheet, M_DEPENDENCY_HEALTH, 1, &name);
     g->bus = bus_new(g->loop, &options);

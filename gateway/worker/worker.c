@@ -95,7 +95,7 @@ static bool open_level(struct worker *worker, const struct config *config, struc
 
 static bool open_store(struct worker *worker, const struct config *config, struct fail *why)
 {
-    if (!str_eq(jobs_url(config), STR("memory:"))) {
+    if (!str_eq(store_url(config, STORE_JOBS), STR("memory:"))) {
         worker->jobs = jobs_new(worker->loop, config, worker->sheet, why);
         if (worker->jobs == NULL)
             return false;

@@ -146,13 +146,16 @@ static const struct {
      "f:1:19: store.url: is no store, expected \"memory:\", \"redis://host:6379/0\", "
      "\"redis+sentinel://h1,h2/master\" or \"redis+cluster://h1,h2\""},
     {"settings to come",
-     "{\"store\": {\"roles\": {\"cache\": {}}}, \"trcae\": {}, \"cache\": {\"wasm\": {}}, "
+     "{\"store\": {\"roles\": {\"image\": {}}}, \"trcae\": {}, \"cache\": {\"wasm\": {}}, "
      "\"identity\": "
      "{\"ldap\": {}}}",
-     "f:1:22: store.roles.cache: is not a known setting, expected perhaps \"jobs\"\n"
+     "f:1:22: store.roles.image: is not a known setting, expected perhaps \"usage\"\n"
      "f:1:37: trcae: is not a known setting, expected perhaps \"trace\"\n"
      "f:1:60: cache.wasm: is not a known setting, expected perhaps \"warm\"\n"
      "f:1:86: identity.ldap: is not a known setting, expected perhaps \"ip\""},
+    {"a role without a store", "{\"store\": {\"roles\": {\"limit\": {\"url\": \"redis://h\"}}}}",
+     "f:1:39: store.roles.limit.url: is of no use while store.url is memory:, expected redis:// "
+     "there too"},
     {"source", "{\"identity\": {\"sources\": [\"ldap\"]}}",
      "f:1:27: identity.sources[0]: is \"ldap\", expected \"jwt\", \"api_key\", \"basic\" or "
      "\"ip\""},
