@@ -84,7 +84,7 @@ uint64_t window_wait_us(const struct window_config *window, const union window_r
 /* Microseconds until the record says the same as one never used. */
 uint64_t window_idle_us(const struct window_config *window, const union window_record *record,
                         struct limit_time now);
-/* What a table keeps beside a record: window_idle_us(), and the used share, of 65535. */
+/* What a table keeps beside a record: window_idle_us(), and the used share, of LOAD_SHARE. */
 struct window_rest {
     uint64_t idle_us;
     uint16_t load;
@@ -124,11 +124,15 @@ struct calendar_span calendar_span(int64_t period_ms, int64_t wall_us);
 
 enum { SLOT_RECORDS = 3, KEY_WORDS = 3 };
 
+/* What eviction compares: who came once goes before who came again, whatever the overflow says they
+ * used, because addresses of a flood come once; then the smaller used share. */
+enum { LOAD_SHARE = 32767, LOAD_AGAIN = 32768 };
+
 struct limit_slot {
     uint32_t key[KEY_WORDS];
     uint32_t idle_stamp; /* table_stamp() from which on dropping it loses nothing; 0: empty */
     uint16_t tag[SLOT_RECORDS]; /* which windows the words belong to; 0: none */
-    uint16_t load;              /* the fullest window's used share when last written, of 65535 */
+    uint16_t load; /* LOAD_AGAIN, and the fullest window's used share when last written */
     uint64_t words[RECORD_WORDS];
 };
 _Static_assert(sizeof(struct limit_slot) == 64, "one cache line");
@@ -163,6 +167,7 @@ struct usage_shard {
     pthread_mutex_t lock;
     struct usage_row *rows; /* owned */
     uint32_t room, count;   /* room: a power of two, or 0 */
+    uint32_t oldest;        /* hour of any row */
     bool has_news;          /* some row may have grown since it was sent */
     uint64_t lost;
 } __attribute__((aligned(64)));

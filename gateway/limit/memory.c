@@ -209,20 +209,23 @@ static void plan_load(struct plan *plan, struct limit_time now)
     }
 }
 
-/* Writes one part back; `remaining` of its windows says how full they are. */
+/* Writes one part back; `remaining` of its windows says how full they are. `is_asked`: for a
+ * request, not for what is settled after one. */
 static void store_part(struct plan *plan, struct part *part, const struct limit_state *state,
-                       struct limit_time now)
+                       bool is_asked, struct limit_time now)
 {
     struct limit_shard *shard = &plan->limiter->shards[part->key.shard];
     struct limit_slot *slot = part->slot;
     uint64_t idle_us = 0, *to;
+    uint16_t again = 0, load = 0;
 
     if (slot == NULL || shard->changes != part->changes)
         slot = table_find(plan->limiter, &part->key);
     if (slot == NULL)
         slot = table_claim(plan->limiter, &part->key, table_stamp(now.mono_us));
+    else
+        again = is_asked ? LOAD_AGAIN : slot->load & LOAD_AGAIN;
     memcpy(slot->tag, part->tag, sizeof(slot->tag));
-    slot->load = 0;
     to = slot->words;
     for (uint32_t i = part->first; i < part->first + part->count; i++) {
         const struct window_config *window = plan->windows[i];
@@ -232,8 +235,9 @@ static void store_part(struct plan *plan, struct part *part, const struct limit_
         words_copy(to, plan->records[i].words, window_words(window->kind));
         to += window_words(window->kind);
         idle_us = rest.idle_us > idle_us ? rest.idle_us : idle_us;
-        slot->load = rest.load > slot->load ? rest.load : slot->load;
+        load = rest.load > load ? rest.load : load;
     }
+    slot->load = load | again;
     slot->idle_stamp = table_stamp(now.mono_us + idle_us) + 1;
 }
 
@@ -254,7 +258,7 @@ void limit_take(struct limiter *limiter, const struct limit_policy *policies, ui
     decision_take(plan.windows, plan.records, plan.window_count, cost, now, state);
     if (state->allowed && cost > 0) {
         for (uint32_t i = 0; i < plan.part_count; i++)
-            store_part(&plan, &plan.parts[i], state, now);
+            store_part(&plan, &plan.parts[i], state, true, now);
     }
     plan_unlock(&plan);
 }
@@ -276,7 +280,7 @@ static void change(struct limiter *limiter, const struct limit_policy *policies,
     }
     for (uint32_t i = 0; i < plan.part_count; i++) {
         if (plan.parts[i].slot != NULL || taken > 0)
-            store_part(&plan, &plan.parts[i], &state, now);
+            store_part(&plan, &plan.parts[i], &state, false, now);
     }
     plan_unlock(&plan);
 }
@@ -306,7 +310,7 @@ void memory_put(struct limiter *limiter, const struct limit_policy *policies, ui
     }
     for (uint32_t i = 0; i < plan.part_count; i++) {
         plan.parts[i].slot = NULL;
-        store_part(&plan, &plan.parts[i], &state, now);
+        store_part(&plan, &plan.parts[i], &state, true, now);
     }
     plan_unlock(&plan);
 }

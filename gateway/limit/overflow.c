@@ -131,7 +131,7 @@ static void merge_slot(struct limit_slot *cell, const struct limit_slot *slot, u
     if (cell->idle_stamp <= stamp) { /* what it says is over */
         memcpy(cell->words, slot->words, sizeof(cell->words));
         cell->idle_stamp = slot->idle_stamp;
-        cell->load = slot->load;
+        cell->load = slot->load & LOAD_SHARE;
         return;
     }
     for (uint32_t i = 0; i < SLOT_RECORDS && slot->tag[i] != 0; i++) {
@@ -146,7 +146,8 @@ static void merge_slot(struct limit_slot *cell, const struct limit_slot *slot, u
     }
     /* a strict window of the newer border fades later than either */
     cell->idle_stamp = larger32(cell->idle_stamp, slot->idle_stamp);
-    cell->load = slot->load > cell->load ? slot->load : cell->load;
+    if ((slot->load & LOAD_SHARE) > cell->load)
+        cell->load = slot->load & LOAD_SHARE;
 }
 
 bool overflow_put(struct limiter *limiter, const struct limit_slot *slot, uint32_t stamp)

@@ -6,9 +6,9 @@
  * gateway that runs for months stays as fast as on its first day).
  *
  * At the bound a newcomer takes the place of an idle slot near its home, which loses nothing; if
- * there is none, of the slot with the smallest used share, whose records go to the overflow
- * (overflow.c), from where they come back as upper bounds. Refusing newcomers a slot instead would
- * switch limits off under a flood of addresses.
+ * there is none, of one who came only once, or else of the smallest used share. Records of the
+ * busy go to the overflow (overflow.c), from where they come back as upper bounds. Refusing
+ * newcomers a slot instead would switch limits off under a flood of addresses.
  *
  * Any thread; every function but new, free, resize, counts and set_gateways wants the shard's lock
  * held. */

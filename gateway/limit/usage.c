@@ -58,6 +58,12 @@ static struct usage_row *find(struct usage_shard *shard, const struct usage_row 
     return &shard->rows[at];
 }
 
+static void count_in(struct usage_shard *shard, const struct usage_row *row)
+{
+    if (shard->count++ == 0 || row->hour < shard->oldest)
+        shard->oldest = row->hour;
+}
+
 /* A new table of `room` rows; those of hours before `from` are dropped. */
 static bool rebuild(struct usage_shard *shard, uint32_t room, uint32_t from)
 {
@@ -75,28 +81,25 @@ static bool rebuild(struct usage_shard *shard, uint32_t room, uint32_t from)
             continue;
         }
         *find(&next, row) = *row;
-        next.count++;
+        count_in(&next, row);
     }
     free(shard->rows);
     shard->rows = next.rows;
     shard->room = room;
     shard->count = next.count;
+    shard->oldest = next.oldest;
     return true;
 }
 
-/* Makes room for one more row. False: none to be had. */
+/* Makes room for one more row. False: none to be had. At the bound it is asked for every newcomer
+ * of a flood, so it looks at no row then. */
 static bool make_room(struct usage_shard *shard, uint32_t hour)
 {
-    uint32_t oldest = hour;
-
     if (shard->room == 0)
         return rebuild(shard, FIRST_ROWS, 0);
     if (shard->count < LIMIT_USAGE_ROWS / USAGE_SHARDS)
         return shard->count < shard->room / 2 || rebuild(shard, shard->room * 2, 0);
-    for (uint32_t i = 0; i < shard->room; i++)
-        if (shard->rows[i].hour != 0 && shard->rows[i].hour < oldest)
-            oldest = shard->rows[i].hour;
-    return oldest < hour && rebuild(shard, shard->room, oldest + 1);
+    return shard->oldest < hour && rebuild(shard, shard->room, shard->oldest + 1);
 }
 
 static bool name_row(struct usage_row *row, struct str client, struct str route)
@@ -121,21 +124,20 @@ void usage_add(struct limit_usage *to, const struct limit_usage *more)
     to->cost += more->cost;
 }
 
-/* False: the shard is full. */
+/* False: the shard is full. `is_forced`: one more row than the bound is taken. */
 static bool add_to(struct usage_shard *shard, struct usage_row *wanted, struct str client,
                    struct str route, const struct limit_usage *more, bool is_forced)
 {
-    struct usage_row *row;
+    struct usage_row *row = shard->room > 0 ? find(shard, wanted) : NULL;
 
-    if (!make_room(shard, wanted->hour) &&
-        (shard->room == 0 || (!is_forced && find(shard, wanted)->hour == 0)))
-        return false;
-    row = find(shard, wanted);
-    if (row->hour == 0) {
+    if (row == NULL || row->hour == 0) {
+        if (!make_room(shard, wanted->hour) && (!is_forced || shard->room == 0))
+            return false;
+        row = find(shard, wanted);
         if (shard->count + 1 >= shard->room || !name_row(wanted, client, route))
             return false;
         *row = *wanted;
-        shard->count++;
+        count_in(shard, row);
     }
     usage_add(&row->usage, more);
     shard->has_news = true;

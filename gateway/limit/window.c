@@ -369,7 +369,8 @@ struct window_rest window_rest(const struct window_config *window,
     struct window_rest rest = {.idle_us = window_idle_us(window, record, now)};
 
     if (remaining < capacity)
-        rest.load = (uint16_t)(65535.0 * (double)(capacity - remaining) / (double)capacity);
+        rest.load =
+            (uint16_t)((double)LOAD_SHARE * (double)(capacity - remaining) / (double)capacity);
     return rest;
 }
 

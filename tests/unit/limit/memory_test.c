@@ -374,6 +374,27 @@ static void a_flood_drops_the_idle_and_the_little_used_first(void **state)
     limiter_free(&limiter);
 }
 
+/* What the overflow gives newcomers as an upper bound grows with a flood, until they look busier
+ * than who is known: it must not drive these out. */
+static void who_came_again_outlives_a_flood(void **state)
+{
+    enum { KNOWN = 100, FLOOD = 300000 };
+    static const struct window_set slow = {{{STR("hour"), WINDOW_SLIDING, 10, 10, 3600000}}, 1};
+    struct limiter *limiter = new_limiter(1000);
+    struct limit_state got;
+
+    (void)state;
+    for (uint64_t i = 0; i < 2 * KNOWN; i++)
+        assert_true(take(limiter, &slow, client((1u << 30) + i % KNOWN), S, &got));
+    for (uint64_t c = 0; c < FLOOD; c++)
+        (void)take(limiter, &slow, client(c), 2 * S, &got);
+    /* the overflow is that full: a newcomer may do little */
+    assert_true(left(limiter, &slow, client(1u << 29), 2 * S, "hour") < 6);
+    for (uint64_t i = 0; i < KNOWN; i++)
+        assert_int_equal(left(limiter, &slow, client((1u << 30) + i), 2 * S, "hour"), 8);
+    limiter_free(&limiter);
+}
+
 static void a_reload_moves_the_bound(void **state)
 {
     struct limiter *limiter = new_limiter(1000);
@@ -427,6 +448,7 @@ int main(void)
         cmocka_unit_test(nobody_is_lost_below_the_bound),
         cmocka_unit_test(a_flood_stays_within_the_bound),
         cmocka_unit_test(a_flood_drops_the_idle_and_the_little_used_first),
+        cmocka_unit_test(who_came_again_outlives_a_flood),
         cmocka_unit_test(a_reload_moves_the_bound),
         cmocka_unit_test(keys_of_every_kind_differ),
     };
