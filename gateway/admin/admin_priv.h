@@ -158,6 +158,8 @@ void answer_refusal(struct call *call, int status, const char *format, ...) PRIN
 
 /* ---- health.c ---- */
 enum severity { SEVERITY_NORMAL, SEVERITY_WARNING, SEVERITY_CRITICAL };
+const char *severity_name(enum severity severity);
+enum severity worse(enum severity a, enum severity b);
 /* Targets that may be tried, of all. */
 uint32_t healthy_targets(const struct admin *admin, const struct upstream_config *upstream);
 
@@ -172,6 +174,18 @@ struct process_memory {
 };
 void process_memory_read(struct process_memory *memory);
 uint64_t process_open_fds(void);
+/* Of the C library's heaps: what is handed out, what is kept for later, and what was mapped for one
+ * large piece each. Walks them: not often. */
+struct allocator_memory {
+    uint64_t used_bytes, free_bytes, mapped_bytes;
+};
+struct allocator_memory process_allocator_read(void);
+
+/* ---- checks.c: "checks": {…} of a part, and the worst of them ---- */
+enum severity checks_backpressure(struct call *call, struct buf *out, double utilization,
+                                  double lag_s);
+enum severity checks_memory(struct call *call, struct buf *out,
+                            const struct process_memory *memory);
 
 /* ---- growth.c ---- */
 bool growth_start(struct admin *admin) MUST_USE; /* samples from now on; false: out of memory */

@@ -32,6 +32,20 @@ double growth_rate(const struct growth *growth)
            ((double)GROWTH_EVERY_US / 1e6);
 }
 
+/* Here and not at a scrape, because it walks the heaps. */
+static void sample_allocator(struct admin *admin)
+{
+    static const struct str used = {"used", 4}, free = {"free", 4}, mapped = {"mapped", 6};
+    struct allocator_memory memory = process_allocator_read();
+
+    cell_gauge_set(metrics_series(admin->sheet, M_MEMORY_ALLOCATOR, 1, &used),
+                   (double)memory.used_bytes);
+    cell_gauge_set(metrics_series(admin->sheet, M_MEMORY_ALLOCATOR, 1, &free),
+                   (double)memory.free_bytes);
+    cell_gauge_set(metrics_series(admin->sheet, M_MEMORY_ALLOCATOR, 1, &mapped),
+                   (double)memory.mapped_bytes);
+}
+
 static void sample(void *arg)
 {
     struct admin *admin = arg;
@@ -39,6 +53,7 @@ static void sample(void *arg)
 
     process_memory_read(&memory);
     growth_add(&admin->growth, memory.rss_bytes);
+    sample_allocator(admin);
     advice_sample(admin);
     /* without memory for the heap the samples end, and the rate stays what it was */
     (void)!deadline_set(admin->loop, &admin->growth.due,

@@ -3,36 +3,8 @@
  * /health says only that the process serves, so that nobody restarts a gateway because an
  * upstream is away; /ready is what takes it out of a load balancer; /system/health is for people
  * and dashboards: four parts, each with a severity, and the worst of them as status.
- * Thresholds are where an operator would begin to look. Main thread. */
+ * Thresholds are the configuration's (checks.c). Main thread. */
 #include "admin/admin_priv.h"
-
-/* At the present growth the memory would be full: long enough to act, short enough to be real. */
-#define FULL_SOON_HOURS 2
-
-static const char *severity_name(enum severity severity)
-{
-    switch (severity) {
-    case SEVERITY_NORMAL:
-        return "normal";
-    case SEVERITY_WARNING:
-        return "warning";
-    case SEVERITY_CRITICAL:
-        return "critical";
-    }
-    return "critical";
-}
-
-static enum severity worse(enum severity a, enum severity b)
-{
-    return a > b ? a : b;
-}
-
-static enum severity severity_of(double value, double warning, double critical)
-{
-    if (value >= critical)
-        return SEVERITY_CRITICAL;
-    return value >= warning ? SEVERITY_WARNING : SEVERITY_NORMAL;
-}
 
 void get_health(struct call *call)
 {
@@ -71,45 +43,45 @@ void get_ready(struct call *call)
 static enum severity write_backpressure(struct call *call, struct buf *out)
 {
     const struct admin_hooks *hooks = &call->admin->hooks;
-    enum severity worst = SEVERITY_NORMAL;
-    double utilization, lag_s;
+    double utilization, lag_s, most_utilization = 0, most_lag_s = 0;
+    enum severity severity;
 
     buf_add_str(out, STR("\"backpressure\":{\"workers\":["));
     for (uint32_t i = 0;
          hooks->worker_load != NULL && hooks->worker_load(hooks->arg, i, &utilization, &lag_s);
          i++) {
-        worst =
-            worse(worst, worse(severity_of(utilization, 0.85, 0.97), severity_of(lag_s, 0.1, 1.0)));
+        most_utilization = utilization > most_utilization ? utilization : most_utilization;
+        most_lag_s = lag_s > most_lag_s ? lag_s : most_lag_s;
         buf_addf(out, "%s{\"worker\":%" PRIu32 ",\"utilization\":%.4f,\"loop_lag_seconds\":%.6f}",
                  i > 0 ? "," : "", i, utilization, lag_s);
     }
-    buf_addf(out, "],\"requests_in_flight\":%" PRId64 ",\"severity\":\"%s\"}",
-             (int64_t)call->admin->shared->in_flight, severity_name(worst));
-    return worst;
+    buf_addf(out, "],\"requests_in_flight\":%" PRId64 ",", (int64_t)call->admin->shared->in_flight);
+    severity = checks_backpressure(call, out, most_utilization, most_lag_s);
+    buf_addf(out, ",\"severity\":\"%s\"}", severity_name(severity));
+    return severity;
 }
 
 static enum severity write_memory(struct call *call, struct buf *out)
 {
     struct process_memory memory;
+    struct allocator_memory allocator = process_allocator_read();
     struct cache_counts cache;
-    double rate = growth_rate(&call->admin->growth), hours_left = 0;
-    enum severity severity = SEVERITY_NORMAL;
+    enum severity severity;
 
     process_memory_read(&memory);
     cache_counts(call->admin->shared->cache, &cache);
-    if (memory.limit_bytes > 0)
-        severity = severity_of((double)memory.rss_bytes / (double)memory.limit_bytes, 0.8, 0.92);
-    if (rate > 0 && memory.limit_bytes > memory.rss_bytes)
-        hours_left = (double)(memory.limit_bytes - memory.rss_bytes) / rate / 3600;
-    if (hours_left > 0 && hours_left < FULL_SOON_HOURS)
-        severity = worse(severity, SEVERITY_WARNING);
     buf_addf(out,
              "\"memory\":{\"rss_bytes\":%" PRIu64 ",\"vms_bytes\":%" PRIu64
              ",\"limit_bytes\":%" PRIu64 ",\"cache_bytes\":%" PRIu64
-             ",\"cache_limit_bytes\":%" PRIu64
-             ",\"growth_rate_bytes_per_second\":%.1f,\"severity\":\"%s\"}",
+             ",\"cache_limit_bytes\":%" PRIu64 ",\"growth_rate_bytes_per_second\":%.1f,",
              memory.rss_bytes, memory.vms_bytes, memory.limit_bytes, cache.memory_bytes,
-             cache.memory_limit_bytes, rate, severity_name(severity));
+             cache.memory_limit_bytes, growth_rate(&call->admin->growth));
+    buf_addf(out,
+             "\"allocator\":{\"used_bytes\":%" PRIu64 ",\"free_bytes\":%" PRIu64
+             ",\"mapped_bytes\":%" PRIu64 "},",
+             allocator.used_bytes, allocator.free_bytes, allocator.mapped_bytes);
+    severity = checks_memory(call, out, &memory);
+    buf_addf(out, ",\"severity\":\"%s\"}", severity_name(severity));
     return severity;
 }
 

@@ -5,6 +5,7 @@
 #include "admin/admin_priv.h"
 
 #include <dirent.h>
+#include <malloc.h>
 #include <unistd.h>
 
 enum { MOST_FDS_COUNTED = 1 << 20 };
@@ -55,4 +56,11 @@ uint64_t process_open_fds(void)
             count++;
     closedir(directory);
     return count > 0 ? count - 1 : 0; /* the directory's own */
+}
+
+struct allocator_memory process_allocator_read(void)
+{
+    struct mallinfo2 info = mallinfo2();
+
+    return (struct allocator_memory){info.uordblks, info.fordblks, info.hblkhd};
 }

@@ -423,6 +423,19 @@ struct trace_config {
     struct str service; /* the resource's service.name */
 };
 
+/* ---- health: from where on GET /system/health is worried ---- */
+struct health_config {
+    struct {
+        int64_t warning_ms, critical_ms;
+    } loop_lag, memory_full_in;
+    struct {
+        double warning, critical; /* shares, 0 to 1 */
+    } utilization, open_fds, memory;
+    struct {
+        uint32_t warning, critical;
+    } store_queue, tasks_pending;
+};
+
 struct config {
     struct server_config server;
     struct admin_config admin;
@@ -439,6 +452,7 @@ struct config {
     struct log_config log;
     struct resources_config resources;
     struct trace_config trace;
+    struct health_config health;
     struct str source; /* the file's name, or "built-in defaults" */
 };
 

@@ -185,7 +185,7 @@ bool target_parse(struct str text, struct target_config *target, const char **wr
 
 extern const struct section root_section, server_section, admin_section, store_section,
     identity_section, tier_section, limits_section, cache_section, upstream_section, route_section,
-    log_section, resources_section, trace_section;
+    log_section, resources_section, trace_section, system_health_section;
 extern const struct collection tier_collection, upstream_collection, route_collection;
 
 /* What kind_window reads: a window that has a key of its own. */

@@ -273,6 +273,8 @@ static const struct field root_fields[] = {
     FIELD_NAMED(route_collection, "routes", kind_list, struct config, routes, NULL,
                 "what is answered by whom; the best match wins"),
     FIELD_SECTION("log", log_section, log, "where and what is logged"),
+    FIELD_SECTION("health", system_health_section, health,
+                  "from where on /system/health says warning, and critical"),
     FIELD_SECTION("trace", trace_section, trace, "spans of requests, told to a collector"),
     FIELD_SECTION("resources", resources_section, resources,
                   "what this gateway and its neighbours use, against what they are given"),

@@ -90,6 +90,7 @@ enum metric_id {
     M_MEMORY_VMS,           /* memory_vms_bytes gauge */
     M_MEMORY_LIMIT,         /* memory_limit_bytes gauge */
     M_MEMORY_GROWTH,        /* memory_growth_rate_bytes_per_second gauge */
+    M_MEMORY_ALLOCATOR,     /* memory_allocator_bytes{state} gauge */
     M_OPEN_FDS,             /* open_fds gauge */
     M_DRAINING,             /* draining gauge */
     M_JOB_WATCHERS,         /* job_watchers */

@@ -190,6 +190,9 @@ const struct metric metric_table[M_COUNT] = {
     GAUGE(M_MEMORY_GROWTH, "memory_growth_rate_bytes_per_second",
         "Slope of the resident memory over the last quarter of an hour, by least squares.",
         .label_count = 0),
+    GAUGE(M_MEMORY_ALLOCATOR, "memory_allocator_bytes",
+        "Heaps of the C library: used, free (kept for later) and mapped (large pieces); sampled "
+        "four times a minute.", LABELS("state")),
     GAUGE(M_OPEN_FDS, "open_fds", "File descriptors that the process has open.",
         .label_count = 0),
     GAUGE(M_DRAINING, "draining", "1 while the gateway finishes its last requests.",

@@ -1,4 +1,5 @@
 /* system_test.c - health, readiness, metrics, limits, upstreams, configuration. */
+#include "admin/admin_priv.h"
 #include "admin_fixture.h"
 
 #define KEYS                                                                                       \
@@ -70,6 +71,76 @@ static void system_health_takes_the_worst(void **state)
     world->utilization = 0.99;
     json = json_of(world, &ask, 200);
     assert_text(json, "status", "critical");
+    cJSON_Delete(json);
+    world_free(world);
+}
+
+#define HEALTH(values) CONFIG_TEXT("", ",\"health\":{" values "}")
+
+/* One threshold each is moved to where the value is past it, or just not. */
+static const struct {
+    const char *name, *config, *check, *want;
+} thresholds[] = {
+    {"lag", HEALTH("\"loop_lag\":{\"warning\":\"10ms\"}"), "backpressure.checks.loop_lag_seconds",
+     "warning"},
+    {"lag below", HEALTH("\"loop_lag\":{\"warning\":\"60ms\"}"),
+     "backpressure.checks.loop_lag_seconds", "normal"},
+    {"utilization", HEALTH("\"utilization\":{\"warning\":0.1,\"critical\":0.5}"),
+     "backpressure.checks.loop_utilization", "critical"},
+    {"store queue", HEALTH("\"store_queue\":{\"warning\":7,\"critical\":8}"),
+     "backpressure.checks.store_queue", "warning"},
+    {"tasks", HEALTH("\"tasks_pending\":{\"warning\":1,\"critical\":1}"),
+     "backpressure.checks.tasks_pending", "normal"},
+    {"fds", HEALTH("\"open_fds\":{\"warning\":0,\"critical\":0}"),
+     "backpressure.checks.open_fds_share", "critical"},
+    {"memory", HEALTH("\"memory\":{\"warning\":0,\"critical\":1}"), "memory.checks.rss_share",
+     "warning"},
+    {"growth", HEALTH("\"memory_full_in\":{\"warning\":\"30d\",\"critical\":\"30d\"}"),
+     "memory.checks.full_in_seconds", "normal"}, /* too few samples to know */
+};
+
+static void each_threshold_is_the_configurations(void **state)
+{
+    struct ask ask = {.path = "/system/health"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(thresholds); i++) {
+        struct world *world = world_new(thresholds[i].config);
+        char severity[128], part[16];
+        cJSON *json;
+
+        cell_gauge_set(metrics_cell(metrics_sheet(world->shared.metrics), M_STORE_QUEUE), 7);
+        world->lag_s = 0.05;
+        world->utilization = 0.5;
+        json = json_of(world, &ask, 200);
+        snprintf(severity, sizeof(severity), "%s.severity", thresholds[i].check);
+        if (strcmp(member(json, severity)->valuestring, thresholds[i].want) != 0)
+            fail_msg("%s: %s", thresholds[i].name, member(json, severity)->valuestring);
+        /* the part, and the whole, are as bad */
+        snprintf(part, sizeof(part), "%.*s", (int)strcspn(severity, "."), severity);
+        snprintf(severity, sizeof(severity), "%s.severity", part);
+        assert_text(json, severity, thresholds[i].want);
+        assert_text(json, "status", thresholds[i].want);
+        cJSON_Delete(json);
+        world_free(world);
+    }
+}
+
+static void growth_is_judged_by_when_memory_is_full(void **state)
+{
+    struct world *world =
+        world_new(HEALTH("\"memory_full_in\":{\"warning\":\"30d\",\"critical\":\"0s\"}"));
+    struct ask ask = {.path = "/system/health"};
+    cJSON *json;
+
+    (void)state;
+    for (uint64_t i = 1; i <= 10; i++)
+        growth_add(&world->admin->growth, i << 30);
+    json = json_of(world, &ask, 200);
+    assert_true(member(json, "memory.checks.full_in_seconds.value")->valuedouble > 0);
+    assert_text(json, "memory.checks.full_in_seconds.severity", "warning");
+    assert_text(json, "memory.severity", "warning");
+    assert_true(member(json, "memory.allocator.used_bytes")->valuedouble >= 0);
     cJSON_Delete(json);
     world_free(world);
 }
@@ -317,6 +388,8 @@ static void writes_and_refusals_leave_a_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_threshold_is_the_configurations),
+        cmocka_unit_test(growth_is_judged_by_when_memory_is_full),
         cmocka_unit_test(health_is_ok_while_draining),
         cmocka_unit_test(ready_until_it_drains),
         cmocka_unit_test(system_health_takes_the_worst),

@@ -140,6 +140,16 @@ static const struct {
     {"open admin", "{\"admin\": {\"listen\": \"0.0.0.0:1\"}}",
      "f:1:11: admin.token: is empty while admin.listen is \"0.0.0.0\", expected a token or a "
      "loopback address"},
+    {"thresholds",
+     "{\"health\": {\"loop_lag\": {\"critical\": \"50ms\"}, \"memory\": {\"warning\": 0.99}, "
+     "\"memory_full_in\": {\"warning\": \"1m\"}, \"open_fds\": {\"warning\": 2}}}",
+     "f:1:25: health.loop_lag.warning: comes after health.loop_lag.critical, expected to come "
+     "before it\n"
+     "f:1:57: health.memory.warning: comes after health.memory.critical, expected to come before "
+     "it\n"
+     "f:1:94: health.memory_full_in.warning: comes after health.memory_full_in.critical, expected "
+     "to come before it\n"
+     "f:1:137: health.open_fds.warning: is 2, expected 0 to 1"},
     {"public admin", "{\"admin\": {\"public\": true}}",
      "f:1:22: admin.public: is true while admin.token is empty, expected a token"},
     {"store", "{\"store\": {\"url\": \"http://h\"}}",
