@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+enum { SLOW_RECORD_BYTES = 3600 }; /* of a log line's 4096 */
+
 const char *cache_status_name(enum cache_status status)
 {
     static const char *const names[CACHE_STATUSES] = {
@@ -79,17 +81,25 @@ static void count_cache(struct request *r)
     cell_add(r->cells->cache[status], 1);
 }
 
-/* The line names the id: the record tells the rest. One a second and worker is enough to notice. */
-static void count_slow(struct request *r, uint64_t duration_us)
+/* With its decision record, as /system/explain would tell it: where the time went and why. One a
+ * second and worker is enough to notice; all are counted. */
+static void tell_slow(struct request *r, const struct request_end *end)
 {
     uint64_t now_us = loop_now_us(r->context->loop);
+    struct buf text = buf_new(SLOW_RECORD_BYTES);
+    struct request_record record;
 
     count_series(r->context, M_SLOW_REQUESTS, 1, &r->cells->name);
     if (now_us < r->context->next_slow_line_us)
         return;
     r->context->next_slow_line_us = now_us + 1000000;
-    log_line(LOG_WARN, "slow request: request_id=%.*s route=%.*s duration_ms=%" PRIu64,
-             STR_ARG(r->id), STR_ARG(r->cells->name), duration_us / 1000);
+    record_fill(&record, r, end);
+    request_record_write(&text, &record);
+    log_line(LOG_WARN,
+             "slow request: request_id=%.*s route=%.*s duration_ms=%" PRIu64 " record=%.*s",
+             STR_ARG(r->id), STR_ARG(r->cells->name), end->duration_us / 1000,
+             STR_ARG(text.is_broken ? STR("too long") : buf_str(&text)));
+    buf_free(&text);
 }
 
 static void observe_duration(struct request *r, uint64_t duration_us, bool has_failed)
@@ -143,7 +153,7 @@ void observe(struct request *r, enum request_outcome outcome, uint64_t bytes_in,
         cell_observe(r->cells->upstream_duration, (double)r->fetch.first_byte_us / 1e6);
     }
     if (duration_us >= (uint64_t)r->config->log.slow_ms * 1000)
-        count_slow(r, duration_us);
+        tell_slow(r, &end);
     record_write(r, &end);
     if (r->trace != NULL)
         trace_finish(r, &end, has_failed);
