@@ -268,8 +268,8 @@ struct upstream_config {
         uint32_t half_open; /* trials at a time, and successes that close it */
     } breaker;
     struct {
-        bool is_on;    /* absent: no active checks */
-        uint32_t type; /* enum health_type */
+        bool is_on;            /* absent: no active checks */
+        uint32_t type;         /* enum health_type */
         struct str path, body; /* body: text that the answer's must contain; empty: any */
         int64_t interval_ms, timeout_ms;
         uint32_t healthy, unhealthy; /* in a row */
