@@ -1,8 +1,10 @@
 // chaos_target.mjs PORT - one of the targets that `make chaos` torments. A message of its parent says how it behaves:
-// ok, slow (5 s), error (500), reset (in the middle of a body). SIGKILL and SIGSTOP need no help of its own.
+// ok, slow (5 s), error (500), reset (in the middle of a body), cut (nobody listens, and every connection is reset). SIGKILL
+// and SIGSTOP need no help of its own.
 import { createServer } from "node:http";
 
 const body = JSON.stringify({ who: process.argv[2], filler: "x".repeat(1000) });
+const port = Number(process.argv[2]), connections = new Set();
 let mode = "ok", served = 0;
 
 const server = createServer((request, response) => {
@@ -19,9 +21,25 @@ const server = createServer((request, response) => {
   answer();
 });
 server.keepAliveTimeout = 60000;
-process.on("message", (message) => {
-  if (message.mode) mode = message.mode;
+server.on("connection", (socket) => {
+  connections.add(socket);
+  socket.on("close", () => connections.delete(socket));
+});
+
+function become(next) {
+  const wasCut = mode === "cut";
+  mode = next;
+  if (mode === "cut") {
+    server.close();
+    for (const socket of connections) socket.resetAndDestroy();
+  } else if (wasCut) {
+    return new Promise((resolve) => server.listen(port, "127.0.0.1", resolve));
+  }
+}
+
+process.on("message", async (message) => {
+  if (message.mode) await become(message.mode);
   process.send({ served });
 });
 process.on("disconnect", () => process.exit(0));
-server.listen(Number(process.argv[2]), "127.0.0.1", () => process.send({ ready: server.address().port }));
+server.listen(port, "127.0.0.1", () => process.send({ ready: server.address().port }));

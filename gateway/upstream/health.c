@@ -31,6 +31,7 @@ struct check {
     uint32_t at_count, at_next;
     struct watch *watch;
     int fd; /* -1: none */
+    bool is_overdue;
     struct deadline due, limit;
     struct fail host;
 };
@@ -73,6 +74,9 @@ static void finish(struct check *check, bool is_good, const char *reason)
     const struct target *target = check->target;
 
     stop(check);
+    if (check->is_overdue) /* else a timeout near the interval would leave out every other check */
+        CHECK(deadline_set(check->keeper->loop, &check->due, loop_now_us(check->keeper->loop)));
+    check->is_overdue = false;
     atomic_fetch_add(is_good ? &check->group->checks_good : &check->group->checks_bad, 1);
     if (!health_note(check->target, check->upstream, is_good, loop_now_us(check->keeper->loop)))
         return;
@@ -252,8 +256,8 @@ static void on_due(void *arg)
     /* up to a tenth earlier; into the place that it just left, before anything else takes that */
     CHECK(deadline_set(loop, &check->due,
                        now_us + interval_us - random_u64() % (interval_us / 10 + 1)));
-    if (check->exchange != NULL || check->fd >= 0 ||
-        check->query != NULL) /* the timeout is longer than the interval */
+    check->is_overdue = check->exchange != NULL || check->fd >= 0 || check->query != NULL;
+    if (check->is_overdue) /* it begins when the one before has ended */
         return;
     if (atomic_load(&check->target->named->word) == TARGET_DOWN)
         return;
