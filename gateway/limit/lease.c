@@ -6,8 +6,9 @@
  * shared by all gateways): towards the end leases shrink to nothing and every decision is
  * asked for. What is not spent within the tenth is given back with the caller's next request.
  *
- * Only where every window of a minute and more allows a thousand: small limits are asked for one
- * by one. Direct-mapped: a collision costs a question. One worker's thread. */
+ * Only where every window allows a thousand, a shorter one than a minute a thousand a minute: of
+ * small limits a token that lies with one gateway is one that the others refuse, so they are asked
+ * for one by one. Direct-mapped: a collision costs a question. One worker's thread. */
 #include "limit/link_priv.h"
 
 #include <stdatomic.h>
@@ -34,11 +35,16 @@ static bool is_of(const struct lease *lease, const struct limit_policy *policies
 
 static bool is_large(const struct limit_policy *policies, uint32_t count)
 {
+    static const int64_t MINUTE_MS = 60000;
+
     for (uint32_t p = 0; p < count; p++)
-        for (uint32_t i = 0; i < policies[p].windows->count; i++)
-            if (policies[p].windows->at[i].period_ms >= 60000 &&
-                policies[p].windows->at[i].limit < LEAST_LIMIT)
+        for (uint32_t i = 0; i < policies[p].windows->count; i++) {
+            const struct window_config *window = &policies[p].windows->at[i];
+            int64_t times = window->period_ms < MINUTE_MS ? MINUTE_MS / window->period_ms : 1;
+
+            if (window->limit < LEAST_LIMIT / (uint64_t)times)
                 return false;
+        }
     return true;
 }
 

@@ -13,7 +13,7 @@ typedef enum step stage_fn(struct request *r);
 struct policies {
     struct limit_policy client[2], route;
     uint32_t client_count;
-    bool has_route, route_is_dry, shows_route;
+    bool has_route, route_is_dry, shows_route, has_asked_route;
     struct hash128 holds[2]; /* limits of requests at a time */
     uint32_t most[2], holds_wanted;
 };

@@ -32,6 +32,19 @@ static bool add_reported(struct request *r, uint64_t wait_s)
            reply_field(r, HTTP_X_RATELIMIT_RESET, reply_number(r, reset_s));
 }
 
+/* Does the state hold every window of tier and route? Not after on_failure `open`. */
+static bool is_whole(const struct request *r)
+{
+    const struct policies *p = &r->policies;
+    uint32_t count = p->holds_wanted;
+
+    for (uint32_t i = 0; i < p->client_count; i++)
+        count += p->client[i].windows->count;
+    if (p->has_route && p->shows_route)
+        count += p->route.windows->count;
+    return r->limits.count == count;
+}
+
 /* It names windows and no counts, so it is the same for every answer to one tier on one route, but
  * for whether the route's own windows were asked. Written once, kept with the route's cells. */
 static struct str policy_of(struct request *r)
@@ -39,14 +52,17 @@ static struct str policy_of(struct request *r)
     const struct tier_config *tier = r->who.caller.tier;
     struct route_cells *cells = r->cells;
     size_t slot = (size_t)(tier - r->config->tiers) * 2 + r->policies.shows_route;
+    bool is_kept = is_whole(r);
     struct str text;
     char *kept;
 
-    if (cells->policies != NULL && cells->policies[slot].ptr != NULL)
+    if (is_kept && cells->policies != NULL && cells->policies[slot].ptr != NULL)
         return cells->policies[slot];
     if (!limit_write_policy(reply_draft(r), &r->limits))
         return STR_NONE;
     text = reply_keep(r);
+    if (!is_kept)
+        return text;
     if (cells->policies == NULL)
         cells->policies = calloc((size_t)r->config->tier_count * 2, sizeof(*cells->policies));
     kept = cells->policies != NULL && text.len > 0 ? malloc(text.len) : NULL;

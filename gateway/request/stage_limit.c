@@ -93,7 +93,7 @@ static void gather_policies(struct request *r)
                                          r->who.caller.hash};
     p->client_count = 1;
     p->holds_wanted = 0;
-    p->has_route = p->shows_route = false;
+    p->has_route = p->shows_route = p->has_asked_route = false;
     want_hold(p, p->client[0].key, tier->concurrent);
     if (route->limit.windows.count == 0 && route->limit.windows.concurrent == 0)
         return;
@@ -133,6 +133,7 @@ static void give_back(struct request *r, const struct limit_policy *policies, ui
 /* Both decisions are there. */
 static void join_route(struct request *r, const struct limit_state *route, uint64_t cost)
 {
+    r->policies.has_asked_route = true;
     if (r->policies.route_is_dry) {
         if (!route->allowed)
             count_dry_block(r, route);
@@ -159,6 +160,17 @@ static void decide(struct request *r, uint64_t cost)
         return;
     limit_take(limiter, &p->route, 1, cost, time_of(r), &r->route_limits);
     join_route(r, &r->route_limits, cost);
+}
+
+/* Whom the tier refuses is not asked about the route's limit, but told of it like everybody. */
+static void look_at_route(struct request *r)
+{
+    const struct policies *p = &r->policies;
+
+    if (!p->has_route || !p->shows_route || p->has_asked_route || r->limits.count == 0)
+        return;
+    limit_take(r->context->shared->limiter, &p->route, 1, 0, time_of(r), &r->route_limits);
+    join_windows(&r->limits, &r->route_limits);
 }
 
 /* ---- requests at a time ---- */
@@ -289,6 +301,7 @@ static bool ask(struct request *r)
     else if (!decide_in_store(r))
         return false;
     r->limit_phase = LIMIT_DECIDED;
+    look_at_route(r);
     if (r->policies.holds_wanted > 0)
         join_holds(r, full);
     if (r->limits.allowed || r->config->limits.dry_run)
