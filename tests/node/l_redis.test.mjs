@@ -8,8 +8,8 @@ import { after, before, test } from "node:test";
 import { folder, hasRedis, sleep, startGateway, startOrigin, startRedis, stopAll } from "./programs.mjs";
 
 const GATEWAYS = 4, EACH = 300, LIMIT = 100;
-const ROUNDS = Number(process.env.LIMIT_ROUNDS ?? 3);
-const options = { skip: hasRedis ? false : "redis-server is not installed", timeout: 200000 };
+const ROUNDS = Number(process.env.LIMIT_ROUNDS ?? 50);
+const options = { skip: hasRedis ? false : "redis-server is not installed", timeout: 400000 };
 const agents = [];
 let socket, redis, origin;
 
