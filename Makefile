@@ -28,7 +28,7 @@ LDLIBS    = $(PACKAGE_LIBS) -lcrypt -lpthread -lm
 ifneq ($(filter-out clean deps deps-% format layers sizes format-check cppcheck k6 k6-types test-trixie test-fresh test-image,$(or $(MAKECMDGOALS),all)),)
 include build/packages.mk
 endif
-build/packages.mk: tests/deps.sh
+build/packages.mk: tests/deps.sh Makefile
 	@mkdir -p build; tests/deps.sh build
 	@cflags=$$(pkg-config --cflags $(PACKAGES)) && libs=$$(pkg-config --libs $(PACKAGES)) && \
 	printf 'PACKAGE_CFLAGS := %s\nPACKAGE_LIBS := %s\n' "$$cflags" "$$libs" >$@.$$$$ && mv $@.$$$$ $@

@@ -121,6 +121,7 @@ test("a token of every algorithm of public keys, and what is no key for it", asy
     broken[2] = part(randomBytes(Buffer.from(broken[2], "base64url").length));
     assert.equal((await ask(gateway, broken.join("."))).status, 401, `${alg}, another signature`);
   }
+  const trap = await startIssuer([jwk("next")]); // what a token names is never fetched
   const pem = pairs.rsa.publicKey.export({ type: "spki", format: "pem" });
   const modulus = Buffer.from(jwk("rsa").n, "base64url");
   const es = token("ES256", pairs.p256.privateKey, {}, { kid: "p256" });
@@ -138,15 +139,30 @@ test("a token of every algorithm of public keys, and what is no key for it", asy
     "a key's algorithm is another": token("RS256", pairs.rsa.privateKey, {}, { kid: "ed" }),
     "a weak modulus": token("RS256", pairs.weak.privateKey, {}, { kid: "weak" }),
     "a key for encryption": token("EdDSA", pairs.next.privateKey, {}, { kid: "next" }),
-    "its own key": token("EdDSA", pairs.next.privateKey, {}, { kid: "next", jwk: jwk("next"), jku: issuer.url, x5u: issuer.url, x5c: ["AA=="] }),
+    "its own key": token("EdDSA", pairs.next.privateKey, {}, { kid: "next", jwk: jwk("next"), jku: trap.url, x5u: trap.url, x5c: ["AA=="] }),
+    "its own key's address": token("EdDSA", pairs.next.privateKey, {}, { jku: trap.url }),
+    "no algorithm, with a signature": `${part({ alg: "none" })}.${input.split(".")[1]}.${es.split(".")[2]}`,
+    "a secret's, without a signature": `${part({ alg: "HS256" })}.${part({ sub: "ada" })}.`,
+    "a curve that is not the algorithm's": token("ES256", pairs.p384.privateKey, {}, { kid: "p384" }),
+    "the other curve": token("ES384", pairs.p256.privateKey, {}, { kid: "p256" }),
+    "RSA-PSS as PKCS #1": token("PS256", pairs.rsa.privateKey, {}, { kid: "rsa" }).replace(/^[^.]+/, part({ alg: "RS256", kid: "rsa" })),
     "a path as kid": token("RS256", pairs.rsa.privateKey, {}, { kid: "../../../../dev/null" }),
     "SQL as kid": token("RS256", pairs.rsa.privateKey, {}, { kid: "' UNION SELECT 'rsa" }),
+    "a kid of ten thousand bytes": token("RS256", pairs.rsa.privateKey, {}, { kid: "k".repeat(10000) }),
+    "a kid of three hundred": token("RS256", pairs.rsa.privateKey, {}, { kid: "k".repeat(300) }),
+    "a kid with more behind a NUL": token("RS256", pairs.rsa.privateKey, {}, { kid: "rsa\0x" }),
+    "a kid in another case": token("RS256", pairs.rsa.privateKey, {}, { kid: "RSA" }),
+    "a header twice": token("ES256", pairs.p256.privateKey).replace(/^[^.]+/, part('{"alg":"ES256","alg":"none"}')),
     "a kid that is no text": token("RS256", pairs.rsa.privateKey, {}, { kid: ["rsa"] }),
     "a critical extension": token("RS256", pairs.rsa.privateKey, {}, { kid: "rsa", crit: ["exp"] }),
     "an unencoded payload": token("RS256", pairs.rsa.privateKey, {}, { kid: "rsa", b64: false }),
     "DER": `${input}.${sign("sha256", Buffer.from(input), pairs.p256.privateKey).toString("base64url")}`,
     "r is zero": `${input}.${Buffer.concat([zeros, half]).toString("base64url")}`,
     "s is zero": `${input}.${Buffer.concat([half, zeros]).toString("base64url")}`,
+    "r and s are no less than the order": `${input}.${Buffer.alloc(64, 0xff).toString("base64url")}`,
+    "a long signature": `${input}.${Buffer.concat([Buffer.from(es.split(".")[2], "base64url"), Buffer.alloc(1)]).toString("base64url")}`,
+    "the same signature, spelt otherwise": es.slice(0, -1) + String.fromCharCode(es.charCodeAt(es.length - 1) + 1),
+    "an empty payload": `${part({ alg: "ES256", kid: "p256" })}..${es.split(".")[2]}`,
     "a short signature": `${input}.${half.toString("base64url")}`,
     "five parts": `${es}.AA.AA`,
     "padding": `${es}==`,
@@ -159,6 +175,7 @@ test("a token of every algorithm of public keys, and what is no key for it", asy
   }
   assert.equal((await ask(gateway, undefined, "/")).status, 200);
   assert.equal(issuer.asked <= 3, true, `asked ${issuer.asked} times for keys that nobody has`);
+  assert.equal(trap.asked, 0);
   assert.equal(await metric(gateway, "jwks_keys"), 4);
 });
 
@@ -255,6 +272,13 @@ test("claims: time, issuer, audience, who and which tier", async () => {
   assert.equal((await ask(gateway, raw(body))).status, 200);
   assert.equal((await ask(gateway, raw(body.replace("{", '{"user_id":"root",')))).status, 401, "a claim twice");
   assert.equal((await ask(gateway, raw(body.replace("{", '{"user_\\u0069d":"root",')))).status, 401, "twice, escaped");
+  assert.equal((await ask(gateway, raw(body.replace("{", `{"exp":${now() + 600},`)))).status, 401, "an end twice");
+  assert.equal((await ask(gateway, raw(body.replace(/"exp":\d+/, '"exp":1e400')))).status, 401, "an end that no number holds");
+  assert.equal((await ask(gateway, raw(body.replace(/"exp":\d+/, '"exp":9007199254740993')))).status, 401, "an end past 2^53");
+  assert.equal((await ask(gateway, raw(`[${body}]`))).status, 401, "a list");
+  assert.equal((await ask(gateway, raw('"ada"'))).status, 401, "text");
+  const latin = Buffer.from(body.replace('"a"', '"\xe9"'), "latin1"), wrong = `${part({ alg: "HS256" })}.${latin.toString("base64url")}`;
+  assert.equal((await ask(gateway, `${wrong}.${signature("HS256", wrong, SECRET).toString("base64url")}`)).status, 401, "not UTF-8");
   assert.equal((await ask(gateway, raw(`${body}x`))).status, 401, "something behind the end");
   assert.equal((await ask(gateway, raw(body.replace("{", `{"x":${"[".repeat(1000)}${"]".repeat(1000)},`)))).status, 401, "deep");
   assert.equal((await ask(gateway, `${"A".repeat(9000)}.A.A`)).status, 401, "huge");

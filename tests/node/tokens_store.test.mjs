@@ -2,6 +2,7 @@
 // passes) is refused by every gateway of the store at once, and by one that starts from its very
 // first answer on; a store that is away refuses nobody, and one that lost its data is told again.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { createServer } from "node:http";
 import { connect, createServer as createSocket } from "node:net";
@@ -183,4 +184,24 @@ test("a gateway is not ready before it knows what is revoked; a store that is aw
   assert.equal((await fetch(`${c.admin}/ready`)).status, 200);
   assert.equal(await ask(c, gone), 200);
   await stop(c.child);
+});
+
+test("credentials that are not valid leave nothing in the store, and are charged to their address", options, async () => {
+  const socket = join(folder(), "redis");
+  const redis = await startRedis(["--port", "0", "--unixsocket", socket]);
+  const gateway = await startGateway({ ...config(socket), tiers: { free: { per_minute: 200 } } });
+  const size = () => Number(spawnSync("redis-cli", ["-s", socket, "DBSIZE"], { encoding: "utf8" }).stdout);
+  await until("the counters are in the store", async () => (await ask(gateway, token("x"))) === 200 && size() > 2);
+  const before = size(), seen = {};
+  for (let i = 0; i < 300; i++) {
+    const headers = i % 2 === 0 ? { authorization: `Bearer ${token(i).slice(0, -8)}AAAAAAAA` } : { "x-api-key": `invented ${i}` };
+    const answer = await fetch(`${gateway.url}/`, { headers });
+    await answer.arrayBuffer();
+    seen[answer.status] = (seen[answer.status] ?? 0) + 1;
+  }
+  assert.deepEqual(Object.keys(seen), ["401", "429"]);
+  assert.ok(seen[401] <= 200, JSON.stringify(seen));
+  assert.ok(size() <= before + 3, `${size()} keys, ${before} before`); // the address' own, usage
+  await stop(gateway.child);
+  await stop(redis.child);
 });
