@@ -218,6 +218,52 @@ test("a caller's windows are looked up and forgotten", { skip }, async () => {
   await message("client: must be");
 });
 
+test("a caller is given another tier for a while, and its own again", { skip }, async () => {
+  const status = async () => (await (await fetch(`${gateway.admin}/system/rate-limit/status?client=ip:127.0.0.1`, { headers: { Authorization: `Bearer ${token}` } })).json()).tier;
+  await page.getByLabel("Caller", { exact: true }).fill("ip:127.0.0.1");
+  await page.getByRole("button", { name: "Look up" }).click();
+  await page.getByText("tier free.").waitFor();
+  assert.deepEqual(await page.getByLabel("Tier", { exact: true }).locator("option").allTextContents(), ["free", "premium", "enterprise", "internal", "small"]);
+  await page.getByLabel("Tier", { exact: true }).selectOption("internal");
+  await page.getByLabel("How long").selectOption("1d");
+  await page.getByRole("button", { name: "Set the tier" }).click();
+  await message("is in tier internal, for 24 h");
+  await page.getByText("tier internal.").waitFor();
+  assert.equal(await status(), "internal");
+  await page.getByLabel("How long").selectOption("0s");
+  await page.getByRole("button", { name: "Set the tier" }).click();
+  await message("has its own tier again: free");
+  assert.equal(await status(), "free");
+});
+
+test("the cache is warmed, and what became of each URL is told", { skip }, async () => {
+  await page.getByLabel("URLs, one a line").fill("/warm/1\n/warm/2\n/books/404?missing=1");
+  await page.getByRole("button", { name: "Fetch and store" }).click();
+  const table = page.getByRole("table", { name: "Outcome of each URL" });
+  await message("answers were stored");
+  assert.equal(await table.getByRole("row").filter({ hasText: "/warm/" }).filter({ hasText: "stored" }).count(), 2);
+  assert.equal((await get("/warm/1")).headers["x-cache-status"], "HIT");
+  await page.getByLabel("URLs, one a line").fill("no path");
+  await page.getByRole("button", { name: "Fetch and store" }).click();
+  await page.locator("#message.bad").waitFor();
+});
+
+test("a check that is not normal is named, with where it begins", { skip }, async () => {
+  const good = readFileSync(gateway.file, "utf8");
+  const worry = page.getByRole("list", { name: "Not normal" }).getByRole("listitem");
+  assert.equal(await worry.count(), 0);
+  const put = async (text) => {
+    writeFileSync(gateway.file, text);
+    assert.equal((await fetch(`${gateway.admin}/system/config/reload`, { method: "POST", headers: { Authorization: `Bearer ${token}` } })).status, 200);
+  };
+  await put(JSON.stringify({ ...JSON.parse(good), health: { open_fds: { warning: 0 } } }, null, 2));
+  await worry.filter({ hasText: "open fds share" }).waitFor();
+  assert.match(await worry.textContent(), /^warningopen fds share [\d.]+, warning from 0$/);
+  await page.locator("#health", { hasText: "warning" }).waitFor();
+  await put(good);
+  await page.waitForFunction(() => document.getElementById("worries").childElementCount === 0);
+});
+
 test("events arrive as they happen, and lead to the explanation", { skip }, async () => {
   for (let i = 0; i < 5; i++) await get("/books/9", { "X-API-Key": "test" });
   await page.getByLabel("Show", { exact: true }).selectOption("limit_violation");
@@ -323,13 +369,16 @@ test("it fits a phone, in light and dark", { skip, timeout: 120000 }, async () =
     await other.getByRole("table", { name: /^Windows of/ }).waitFor();
     await other.getByRole("button", { name: "Search" }).click();
     await other.getByRole("table", { name: "Entries of the cache" }).waitFor();
+    await other.getByLabel("URLs, one a line").fill("/pens/1\n/pens/2");
+    await other.getByRole("button", { name: "Fetch and store" }).click();
+    await other.getByRole("table", { name: "Outcome of each URL" }).waitFor();
     await other.getByRole("button", { name: "explain" }).first().click();
     await other.getByRole("table", { name: "Windows before and after" }).waitFor();
     const width = await other.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
     assert.ok(width[0] <= width[1], `${name}: ${width[0]} wide on ${width[1]}`);
     if (process.env.SHOTS) {
       await sleep(name === "light" ? 16000 : 8000);
-      for (const part of ["traffic", "limits", "upstreams", "cache", "events", "explain"]) {
+      for (const part of ["traffic", "limits", "upstreams", "cache", "warm-form", "events", "explain"]) {
         await other.evaluate((id) => document.getElementById(id).scrollIntoView({ behavior: "instant" }), part);
         await other.screenshot({ path: join(process.env.SHOTS, `${name}-${part}.png`) });
       }

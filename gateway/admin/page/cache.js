@@ -1,4 +1,5 @@
-// cache.js - what the cache holds: found, looked at, purged. A purge is always shown dry first.
+// cache.js - what the cache holds: found, looked at, purged, and filled before anybody asks. A purge is
+// always shown dry first.
 import { call } from "./api.js";
 import { act, ask, byId, bytes, count, facts, h, percent, say, setText, span, table } from "./dom.js";
 
@@ -92,7 +93,36 @@ async function purge(by, what, soft) {
   if (byId("entries-result").hasChildNodes()) await search();
 }
 
+// ---- warming ----
+
+const warmColumns = [{ name: "URL" }, { name: "Became" }, { name: "Status", class: "number" }, { name: "Because" }];
+
+function showWarming(warming) {
+  const rows = warming.urls.map((one) => [h("code", {}, one.url), one.state.replaceAll("_", " "), one.status ?? "–", one.reason ?? "–"]);
+  const settled = warming.urls.filter((one) => one.state !== "waiting" && one.state !== "fetching").length;
+  byId("warm-result").replaceChildren(h("p", {}, warming.done ? `${count(settled)} of ${count(warming.total)} are settled.` : `${count(settled)} of ${count(warming.total)} so far …`), table("Outcome of each URL", warmColumns, rows));
+}
+
+async function warm(urls) {
+  let warming = await call("POST", "/system/cache/warm?wait=1", { urls });
+  showWarming(warming);
+  while (!warming.done) {
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    warming = await call("GET", `/system/cache/warm?id=${warming.id}`);
+    showWarming(warming);
+  }
+  const stored = warming.urls.filter((one) => one.state === "stored").length;
+  say(stored === 1 ? "1 answer was stored." : `${count(stored)} answers were stored.`);
+  await updateCache();
+}
+
 export function startCache() {
+  byId("warm-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    byId("warm-result").replaceChildren();
+    const urls = byId("warm-urls").value.split(/\s+/).filter(Boolean);
+    act(event.submitter, () => warm(urls));
+  });
   byId("entries-form").addEventListener("submit", (event) => {
     event.preventDefault();
     act(event.submitter, () => search());

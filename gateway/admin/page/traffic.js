@@ -1,5 +1,5 @@
 // traffic.js - tiles and charts: requests, latency, hit ratio, refusals; from two looks at /metrics.
-import { bytes, byId, count, h, percent, seconds, setText } from "./dom.js";
+import { badge, bytes, byId, count, h, percent, seconds, setText } from "./dom.js";
 import { Chart } from "./chart.js";
 import { added, quantile, readMetrics, sumBy } from "./metrics.js";
 
@@ -103,8 +103,23 @@ export function updateTraffic(text, time) {
   if (looks.length > SPAN) looks.shift();
 }
 
+/** {name, value, warning, critical, severity} of each check that is not normal. */
+function worriesOf(health) {
+  const checks = { ...health.backpressure.checks, ...health.memory.checks };
+  return Object.entries(checks).filter(([, check]) => check.severity !== "normal").map(([name, check]) => ({ name: name.replaceAll("_", " "), ...check }));
+}
+
+function showWorries(worries) {
+  const key = JSON.stringify(worries.map(({ name, severity }) => [name, severity]));
+  const list = byId("worries");
+  if (list.dataset.key === key) return; // read aloud when it changes, not with every look
+  list.dataset.key = key;
+  list.replaceChildren(...worries.map((one) => h("li", {}, badge(one.severity), `${one.name} ${count(one.value)}, ${one.severity} from ${one[one.severity]}`)));
+}
+
 /** The answer of /system/health. */
 export function updateLoad(health) {
+  showWorries(worriesOf(health));
   put("memory", health.memory.rss_bytes, bytes);
   put("load", Math.max(0, ...health.backpressure.workers.map((worker) => worker.utilization)), percent);
 }
