@@ -9,7 +9,7 @@
  * Any thread; allocates in the answer's arena only. */
 #include "client/answer_priv.h"
 
-enum { FIRST_ROOM = 24, STATUS_LEN = sizeof("HTTP/1.1 200") - 1 };
+enum { FIRST_ROOM = 24 };
 
 void answer_begin(struct answer *answer, struct arena *arena,
                   const struct http_answer_limits *limits)
@@ -54,19 +54,31 @@ static bool start_fields(struct answer *answer)
     return http_fields_init(&answer->fields, answer->arena, FIRST_ROOM);
 }
 
-/* HTTP/1.0 or HTTP/1.1, a blank, three digits, then nothing or a blank (RFC 9112 §4). */
+/* What stands before the code; empty: no version that is understood. Of HTTP/2 libcurl makes a line
+ * like those of HTTP/1. */
+static struct str version_of(const struct answer *answer, struct str line)
+{
+    if (str_starts(line, STR("HTTP/1.1 ")) || str_starts(line, STR("HTTP/1.0 ")))
+        return STR("HTTP/1.1 ");
+    if (answer->may_be_http2 && str_starts(line, STR("HTTP/2 ")))
+        return STR("HTTP/2 ");
+    return STR_NONE;
+}
+
+/* A version, a blank, three digits, then nothing or a blank (RFC 9112 §4). */
 static enum answer_step take_status(struct answer *answer, struct str line)
 {
-    const char *digit = line.ptr + sizeof("HTTP/1.1 ") - 1;
+    struct str version = version_of(answer, line);
+    const char *digit = line.ptr + version.len;
 
     if (line.len > answer->limits.max_header_bytes)
         return too_large(answer, "headers_too_large");
-    if (line.len < STATUS_LEN ||
-        !(str_starts(line, STR("HTTP/1.1 ")) || str_starts(line, STR("HTTP/1.0 "))))
+    if (version.len == 0 || line.len < version.len + 3)
         return nonsense(answer, "bad_version");
     if (!ascii_is_digit(digit[0]) || !ascii_is_digit(digit[1]) || !ascii_is_digit(digit[2]) ||
-        (line.len > STATUS_LEN && line.ptr[STATUS_LEN] != ' '))
+        (line.len > version.len + 3 && digit[3] != ' '))
         return nonsense(answer, "bad_status");
+    answer->is_http2 = version.len == sizeof("HTTP/2 ") - 1;
     answer->status = (digit[0] - '0') * 100 + (digit[1] - '0') * 10 + (digit[2] - '0');
     if (answer->status == 101)
         return nonsense(answer, "switching_protocols"); /* nobody asked for it */

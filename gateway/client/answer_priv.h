@@ -24,6 +24,8 @@ struct answer {
     struct arena *arena; /* borrowed; nobody else's: emptied at each status line */
     struct http_answer_limits limits;
     enum answer_place place;
+    bool may_be_http2; /* it was asked for; else such a status line is nonsense */
+    bool is_http2;
     int status;
     uint32_t interims;
     size_t bytes; /* of this head, or of the trailers */

@@ -189,7 +189,9 @@ static bool set_up_multi(struct client *client)
            curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, client) == CURLM_OK &&
            curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer) == CURLM_OK &&
            curl_multi_setopt(multi, CURLMOPT_TIMERDATA, client) == CURLM_OK &&
-           curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) == CURLM_OK;
+           curl_multi_setopt(multi, CURLMOPT_PIPELINING,
+                             client->speaks_http2 ? CURLPIPE_MULTIPLEX : CURLPIPE_NOTHING) ==
+               CURLM_OK;
 }
 
 struct client *client_new(struct loop *loop, const struct client_options *options, struct fail *why)
@@ -208,6 +210,7 @@ struct client *client_new(struct loop *loop, const struct client_options *option
     }
     client->loop = loop;
     client->options = *options;
+    client->speaks_http2 = client_speaks_http2();
     client->deferred_tail = &client->deferred;
     client->timer = (struct deadline){.fn = on_timer, .arg = client};
     client->wake = (struct deadline){.fn = on_wake};
@@ -277,4 +280,11 @@ struct client_counts client_counts(const struct client *client)
 const char *client_library_version(void)
 {
     return curl_version();
+}
+
+bool client_speaks_http2(void)
+{
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+
+    return info->version_num >= 0x080000 && (info->features & CURL_VERSION_HTTP2) != 0;
 }

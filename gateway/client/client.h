@@ -35,7 +35,7 @@ struct client_target {
     struct str tls_ca; /* PEM file; empty: the system's */
     bool tls_verify;
     struct str unix_path; /* a socket in place of host and port; empty: none. Not for https */
-    enum client_protocol protocol; /* HTTP2: where libcurl can (8 or newer), else HTTP/1.1 */
+    enum client_protocol protocol; /* HTTP2: where it is spoken, else HTTP/1.1. AUTO is HTTP/1.1 */
     uint32_t keepalive;            /* idle connections kept to a plain target; 0: none */
     struct str tls_cert, tls_key;  /* PEM files of our own certificate; empty: none */
     struct str address; /* https: where to connect in place of looking host up; empty: look it up.
@@ -116,5 +116,8 @@ struct client_counts {
 };
 struct client_counts client_counts(const struct client *client);
 const char *client_library_version(void);
+/* HTTP/2 needs libcurl 8: before it, its multi_socket interface lets requests that share a
+ * connection hang. To an https target by ALPN, to a plain one outright (RFC 9113 §3.3). */
+bool client_speaks_http2(void);
 
 #endif

@@ -34,14 +34,15 @@ enum connection_state {
 /* An fd that libcurl has told us of. Lives until libcurl closes it. */
 struct connection {
     struct client *client;
-    struct watch *watch; /* NULL until libcurl asks for one */
-    struct curl_exchange
-        *exchange; /* BUSY: whose; OPENING: who opened it, NULL when that is gone */
+    struct watch *watch;            /* NULL until libcurl asks for one */
+    struct curl_exchange *exchange; /* BUSY: whose, and by next_sharing of all that share it;
+                                       OPENING: who opened it, NULL when that is gone */
     struct connection *next_opened; /* of that exchange */
     struct connection *next_in_bucket;
     struct connection *newer, *older; /* IDLE: in the order of use */
     uint64_t idle_since_us;
     int fd;
+    bool is_http2; /* idle, it may be spoken to: settings, pings, a goodbye */
     enum connection_state state;
     uint16_t local_port, peer_port; /* 0 until the first request */
     char peer[CONNECTION_TEXT], local[CONNECTION_TEXT];
@@ -83,6 +84,8 @@ struct curl_exchange {
     const char *reason;
     struct connection *opened; /* not used by a request yet */
     struct connection *connection;
+    struct curl_exchange *next_sharing; /* its connection */
+    bool wants_http2;
     enum client_body body;
     bool ended_well;     /* libcurl said so */
     uint64_t body_left;  /* CLIENT_BODY_SIZED */
@@ -108,6 +111,7 @@ struct client {
     struct client_exchange *deferred, **deferred_tail;
     struct h1 *h1; /* what h1*.c keep */
     uint32_t spares, running;
+    bool speaks_http2;
     long pool_size; /* as libcurl was told */
     struct connection **by_fd;
     size_t fd_room;

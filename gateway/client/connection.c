@@ -124,11 +124,24 @@ void connection_sweep(struct client *client)
 
 /* ---- what libcurl asks for --------------------------------------------- */
 
+/* Frames that libcurl reads before it uses the connection again, or the end of it. */
+static void hear_http2(struct connection *connection)
+{
+    char byte;
+
+    if (recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+        watch_change(connection->watch, 0);
+    else
+        spoil(connection);
+}
+
 static void on_ready(void *arg, int fd, int ready)
 {
     struct connection *connection = arg;
 
-    if (connection->state == CONNECTION_IDLE)
+    if (connection->state == CONNECTION_IDLE && connection->is_http2)
+        hear_http2(connection);
+    else if (connection->state == CONNECTION_IDLE)
         spoil(connection);
     else
         client_drive_fd(connection->client, fd, ready); /* may free the connection */
@@ -249,6 +262,17 @@ void connection_leave_opened(struct connection *connection)
     connection->exchange = NULL;
 }
 
+/* Nobody's any more. */
+static void leave_users(struct connection *connection)
+{
+    for (struct curl_exchange *user = connection->exchange, *next; user != NULL; user = next) {
+        next = user->next_sharing;
+        user->connection = NULL;
+        user->next_sharing = NULL;
+    }
+    connection->exchange = NULL;
+}
+
 static void forget(struct connection *connection)
 {
     struct client *client = connection->client;
@@ -260,8 +284,7 @@ static void forget(struct connection *connection)
         leave_idle(connection);
     if (connection->state == CONNECTION_BUSY) {
         client->busy--;
-        if (connection->exchange != NULL)
-            connection->exchange->connection = NULL;
+        leave_users(connection);
     }
     watch_stop(&connection->watch);
     client->by_fd[connection->fd] = NULL;
@@ -282,13 +305,28 @@ void connection_take(struct connection *connection, struct curl_exchange *exchan
 {
     if (connection->state == CONNECTION_IDLE)
         leave_idle(connection);
-    if (connection->state != CONNECTION_BUSY)
+    if (connection->state != CONNECTION_BUSY) {
         connection->client->busy++;
-    else if (connection->exchange != NULL) /* libcurl passes it on before we saw the end */
-        connection->exchange->connection = NULL;
+        connection->exchange = NULL;
+    } else if (!exchange->wants_http2) { /* libcurl passes it on before we saw the end */
+        leave_users(connection);
+    }
     connection->state = CONNECTION_BUSY;
+    exchange->next_sharing = connection->exchange;
     connection->exchange = exchange;
     exchange->connection = connection;
+}
+
+static void leave_shared(struct connection *connection, struct curl_exchange *exchange)
+{
+    struct curl_exchange **at = &connection->exchange;
+
+    while (*at != exchange) {
+        CHECK(*at != NULL);
+        at = &(*at)->next_sharing;
+    }
+    *at = exchange->next_sharing;
+    exchange->next_sharing = NULL;
 }
 
 void connection_release(struct curl_exchange *exchange)
@@ -300,10 +338,17 @@ void connection_release(struct curl_exchange *exchange)
     exchange->connection = NULL;
     if (connection == NULL)
         return;
-    CHECK(connection->state == CONNECTION_BUSY && connection->exchange == exchange);
-    connection->exchange = NULL;
+    CHECK(connection->state == CONNECTION_BUSY);
+    leave_shared(connection, exchange);
+    if (exchange->answer.is_http2)
+        connection->is_http2 = true;
+    if (connection->exchange != NULL)
+        return; /* others share it */
     connection->client->busy--;
     enter_idle(connection);
+    /* libcurl keeps the end of a stream to itself until the next request goes that way */
+    if (exchange->wants_http2 && exchange->state == EXCHANGE_CANCELLED)
+        spoil(connection);
 }
 
 void connection_free_all(struct client *client)

@@ -57,8 +57,10 @@ static bool goes_the_short_way(const struct client *client, const struct client_
 {
     if (request->upgrades && !client->options.only_libcurl)
         return true;
-    return !request->target->is_https && request->target->protocol != CLIENT_HTTP2 &&
-           !client->options.only_libcurl;
+    if (request->target->unix_path.len > 0)
+        return true;
+    return !request->target->is_https && !client->options.only_libcurl &&
+           !(request->target->protocol == CLIENT_HTTP2 && client->speaks_http2);
 }
 
 struct client_exchange *client_start(struct client *client, const struct client_request *request,

@@ -124,6 +124,7 @@ static void reset(struct curl_exchange *exchange)
     exchange->base.times = (struct client_times){0};
     exchange->error[0] = '\0';
     answer_begin(&exchange->answer, exchange->arena, &limits);
+    exchange->answer.may_be_http2 = exchange->wants_http2;
 }
 
 struct curl_exchange *exchange_connect(struct client *client, const struct client_request *request,
@@ -134,6 +135,8 @@ struct curl_exchange *exchange_connect(struct client *client, const struct clien
 
     if (exchange == NULL)
         return NULL;
+    exchange->wants_http2 =
+        request->target->protocol == CLIENT_HTTP2 && client->speaks_http2 && connected == NULL;
     reset(exchange);
     exchange->handler = handler;
     exchange->connected = connected;

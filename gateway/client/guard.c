@@ -6,6 +6,7 @@
  * - it takes a kept connection on which bytes wait (7.88) and reads them as the answer to
  *   the new request. Anything to read before a request was sent is poison or a close; on
  *   TLS it may be a mere session ticket, but that cannot be told without reading it.
+ *   A connection of HTTP/2 always has something to say, and libcurl reads it as frames.
  * - it sends a request a second time, of any method, when a kept connection dies before
  *   the answer's first byte. Whether a request may be sent twice is not its decision.
  *
@@ -90,7 +91,7 @@ int connection_guard(void *arg, char *peer, char *local, int peer_port, int loca
     if (connection == NULL)
         connection = find_kept(exchange->base.client, peer, local, peer_port, local_port);
     if (connection == NULL || connection->state == CONNECTION_DIRTY ||
-        (exchange->base.times.is_reused && !is_silent(connection->fd))) {
+        (exchange->base.times.is_reused && !exchange->wants_http2 && !is_silent(connection->fd))) {
         exchange_judge(exchange, CLIENT_STALE, "kept_connection_not_silent");
         return CURL_PREREQFUNC_ABORT;
     }

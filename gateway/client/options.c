@@ -192,7 +192,6 @@ static bool set_habits(struct curl_exchange *exchange)
 
     SET(easy, CURLOPT_NOSIGNAL, 1L);
     SET(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(easy, CURLOPT_PROXY, "");
     SET(easy, CURLOPT_PATH_AS_IS, 1L);
     SET(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
@@ -204,6 +203,18 @@ static bool set_habits(struct curl_exchange *exchange)
     /* without it an exchange that ends while its name is looked up waits for the look-up */
     SET(easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
+    return true;
+}
+
+/* Requests that come while the first connection is made wait for it, to share it. */
+static bool set_version(const struct curl_exchange *exchange, const struct client_target *target)
+{
+    long version =
+        target->is_https ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+
+    SET(exchange->easy, CURLOPT_HTTP_VERSION,
+        exchange->wants_http2 ? version : (long)CURL_HTTP_VERSION_1_1);
+    SET(exchange->easy, CURLOPT_PIPEWAIT, exchange->wants_http2 ? 1L : 0L);
     return true;
 }
 
@@ -262,6 +273,8 @@ static bool set_connection(struct curl_exchange *exchange, const struct client_r
             return false;
         exchange->is_plain_easy = !target->is_https;
     }
+    if (!set_version(exchange, target))
+        return false;
     snprintf(url, sizeof(url), "%s://%.*s:%u/", target->is_https ? "https" : "http",
              STR_ARG(target->host), (unsigned)target->port);
     if (strcmp(url, exchange->url) == 0)

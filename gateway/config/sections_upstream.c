@@ -144,9 +144,9 @@ static const struct field upstream_fields[] = {
                "how a target is chosen: in turn, the least busy, the quicker of two, or by a key"),
     FIELD("hash_on", kind_hash_on, U, hash_on, "client", 0, 0,
           "the key of hash: client, path, header:NAME or cookie:NAME (without it: client)"),
-    FIELD_WITH(
-        protocols, "protocol", kind_choice, U, protocol, "auto", 0, 0,
-        "auto and http1 speak HTTP/1.1; http2 too, with a warning, where it is not built in"),
+    FIELD_WITH(protocols, "protocol", kind_choice, U, protocol, "auto", 0, 0,
+               "auto and http1 speak HTTP/1.1; http2 is HTTP/2, or HTTP/1.1 and a warning before "
+               "libcurl 8"),
     FIELD("connect_timeout", kind_duration, U, connect_timeout_ms, "1s", 1, MINUTES(10),
           "longest wait for a connection"),
     FIELD("first_byte_timeout", kind_duration, U, first_byte_timeout_ms, "15s", 1, HOURS(1),

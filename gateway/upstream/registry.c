@@ -214,11 +214,10 @@ void target_set_healthy(struct target *target, bool is_healthy, uint64_t now_us)
     atomic_store(&target->is_unhealthy, !is_healthy);
 }
 
-/* HTTP/2 over libcurl's multi_socket interface hangs before version 8, and is not used with later
- * ones either: said once for each snapshot. */
+/* Once for each snapshot: the operator asked for what cannot be had. */
 static void tell_protocol(const struct upstream_config *upstream)
 {
-    if (upstream->protocol == PROTOCOL_HTTP2)
+    if (upstream->protocol == PROTOCOL_HTTP2 && !client_speaks_http2())
         log_line(LOG_WARN, "upstream \"%.*s\": HTTP/2 is not spoken with %s; HTTP/1.1 is",
                  STR_ARG(upstream->name), client_library_version());
 }

@@ -94,7 +94,7 @@ struct client_target target_for_client(const struct upstream_config *upstream, u
         .tls_cert = upstream->tls.cert,
         .tls_key = upstream->tls.key,
         .unix_path = config->unix_path,
-        .protocol = CLIENT_AUTO,
+        .protocol = upstream->protocol == PROTOCOL_HTTP2 ? CLIENT_HTTP2 : CLIENT_HTTP1,
         .keepalive = upstream->keepalive,
     };
 }

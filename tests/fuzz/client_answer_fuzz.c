@@ -40,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(copy, data, size);
     rest = str_at(copy, size);
     answer_begin(&answer, arena, &limits);
+    answer.may_be_http2 = size % 2 == 0;
     while (rest.len > 0 && step != ANSWER_NONSENSE && step != ANSWER_TOO_LARGE) {
         size_t len = str_find(rest, '\n');
 

@@ -79,6 +79,36 @@ static void heads_of_every_form(void **state)
     }
 }
 
+static void another_version_where_it_was_asked_for(void **state)
+{
+    static const struct {
+        const char *lines;
+        bool may_be;
+        enum answer_step last;
+    } heads[] = {
+        {"HTTP/2 200 \nserver: x\n\n", true, ANSWER_HEAD},
+        {"HTTP/2 204\n\n", true, ANSWER_HEAD},
+        {"HTTP/1.1 200 OK\n\n", true, ANSWER_HEAD},
+        {"HTTP/2 2000\n", true, ANSWER_NONSENSE},
+        {"HTTP/2 20\n", true, ANSWER_NONSENSE},
+        {"HTTP/3 200\n", true, ANSWER_NONSENSE},
+        {"HTTP/2 200 \n", false, ANSWER_NONSENSE},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(heads); i++) {
+        struct arena *arena = arena_new(1024, answer_most_bytes(&limits));
+        struct answer answer;
+
+        assert_non_null(arena);
+        answer_begin(&answer, arena, &limits);
+        answer.may_be_http2 = heads[i].may_be;
+        if (feed(&answer, heads[i].lines) != heads[i].last)
+            fail_msg("%s: status %d, reason %s", heads[i].lines, answer.status, answer.reason);
+        arena_free(&arena);
+    }
+}
+
 static void trailers_are_filtered(void **state)
 {
     struct arena *arena = arena_new(1024, answer_most_bytes(&limits));
@@ -118,6 +148,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heads_of_every_form),
+        cmocka_unit_test(another_version_where_it_was_asked_for),
         cmocka_unit_test(trailers_are_filtered),
         cmocka_unit_test(interims_are_bounded),
     };
