@@ -55,15 +55,14 @@ void uuid7_write(char out[37], int64_t wall_us)
     uint64_t ms = us / 1000;
     uint64_t fraction = us % 1000 * 4096 / 1000;
     uint64_t noise = random_u64();
+    char digits[32];
 
-    out = hex_write(out, ms >> 16 & 0xffffffffU, 8);
-    *out++ = '-';
-    out = hex_write(out, ms & 0xffff, 4);
-    *out++ = '-';
-    out = hex_write(out, 0x7000 | fraction, 4);
-    *out++ = '-';
-    out = hex_write(out, 0x8000 | (noise >> 48 & 0x3fff), 4);
-    *out++ = '-';
-    out = hex_write(out, noise & 0xffffffffffffU, 12);
-    *out = '\0';
+    (void)hex_write(hex_write(digits, ms << 16 | 0x7000 | fraction, 16),
+                    UINT64_C(1) << 63 | (noise & UINT64_MAX >> 2), 16);
+    memcpy(out, "........-....-....-....-............", 37);
+    memcpy(out, digits, 8);
+    memcpy(out + 9, digits + 8, 4);
+    memcpy(out + 14, digits + 12, 4);
+    memcpy(out + 19, digits + 16, 4);
+    memcpy(out + 24, digits + 20, 12);
 }

@@ -8,6 +8,8 @@
  * Pure functions; any thread. */
 #include "base/base.h"
 
+#include <endian.h>
+
 struct str str_of(const char *text)
 {
     return text == NULL ? STR_NONE : str_at(text, strlen(text));
@@ -196,8 +198,28 @@ size_t u64_write(char to[U64_DIGITS], uint64_t value)
     return len;
 }
 
+/* Eight digits at once: each half byte is spread to a byte of its own, and those above nine are
+ * moved on to the letters. */
+static uint64_t hex_word(uint32_t value)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t spread = value, letters;
+
+    spread = (spread << 16 | spread) & UINT64_C(0x0000ffff0000ffff);
+    spread = (spread << 8 | spread) & UINT64_C(0x00ff00ff00ff00ff);
+    spread = (spread << 4 | spread) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    letters = (spread + ones * 6) >> 4 & ones;
+    return htobe64(spread + ones * '0' + letters * ('a' - '0' - 10));
+}
+
 char *hex_write(char *to, uint64_t value, int digits)
 {
+    if (digits == 16) {
+        uint64_t words[] = {hex_word((uint32_t)(value >> 32)), hex_word((uint32_t)value)};
+
+        memcpy(to, words, 16);
+        return to + 16;
+    }
     for (int shift = (digits - 1) * 4; shift >= 0; shift -= 4)
         *to++ = "0123456789abcdef"[(value >> shift) & 15];
     return to;

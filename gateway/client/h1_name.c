@@ -122,12 +122,19 @@ struct h1_host *h1_host_of(struct client *client, const struct client_target *ta
         memcpy(text + len, target->host.ptr, target->host.len);
         key = str_at(text, len + target->host.len);
     }
-    host = map_get(client->h1->hosts, key);
-    return host != NULL ? host : make(client, target, key);
+    host = client->h1->last;
+    if (host == NULL || !str_eq(host->key, key))
+        host = map_get(client->h1->hosts, key);
+    if (host == NULL)
+        host = make(client, target, key);
+    client->h1->last = host;
+    return host;
 }
 
 void h1_host_free(struct h1_host *host)
 {
+    if (host->client->h1->last == host)
+        host->client->h1->last = NULL;
     loop_resolve_cancel(&host->query);
     free(host);
 }

@@ -100,8 +100,8 @@ struct h1_exchange {
 };
 
 struct h1 {
-    struct map *hosts; /* by key */
-    struct h1_host *first;
+    struct map *hosts;            /* by key */
+    struct h1_host *first, *last; /* all; the one that was asked for last */
     struct h1_exchange *all, *spare;
     uint32_t spares;
     uint32_t idle, busy;       /* connections */

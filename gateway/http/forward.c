@@ -173,13 +173,6 @@ static char *put(char *end, struct str s)
     return end + s.len;
 }
 
-static char *put_hex(char *end, uint64_t value)
-{
-    for (int shift = 60; shift >= 0; shift -= 4)
-        *end++ = "0123456789abcdef"[value >> shift & 15];
-    return end;
-}
-
 /* A text address, or "unknown" for a unix socket's peer (RFC 7239 §6.2). */
 static struct str node_of(struct str address)
 {
@@ -277,8 +270,8 @@ static char *put_traceparent(char *end)
 {
     uint64_t high = random_u64(), low = random_u64(), span = random_u64();
 
-    end = put_hex(put_hex(put(end, STR("00-")), high), low | (low == 0));
-    end = put_hex(put(end, STR("-")), span | (span == 0));
+    end = hex_write(hex_write(put(end, STR("00-")), high, 16), low | (low == 0), 16);
+    end = hex_write(put(end, STR("-")), span | (span == 0), 16);
     return put(end, STR("-00")); /* not sampled: where traces are on, the caller says which */
 }
 

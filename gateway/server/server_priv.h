@@ -16,8 +16,8 @@
 #define SERVER_BLOCK_BYTES      (32 * 1024) /* of a streamed answer */
 #define SERVER_MAX_LISTENERS    16
 #define SERVER_ACCEPT_BATCH     64
-#define SERVER_STAND_ASKED      16      /* then suspending is cheaper */
-#define SERVER_STAND_US         4000    /* and past this */
+#define SERVER_STAND_ASKED      32      /* then suspending is cheaper */
+#define SERVER_STAND_US         4000    /* and when nothing happens for so long */
 #define SERVER_BUSY_RUNS        2       /* to send what was queued, and to end its request */
 #define SERVER_GIVE_BACK_US     1000000 /* of silence, before idle memory goes back */
 #define SERVER_ACCEPT_PAUSE_US  100000  /* without a free fd */
@@ -72,8 +72,7 @@ struct connection {
     uint32_t served;
     bool has_given_back; /* its idle memory, since the last request */
     bool is_suspended, is_resuming, is_standing, is_cut, keeps_count;
-    uint8_t asked; /* while standing: how often */
-    uint64_t stood_since_us;
+    uint8_t asked;     /* while standing: how often */
     bool is_gone;      /* the client has closed, or half-closed: nothing is waited for any more */
     bool is_lost;      /* it did so while its request waited */
     bool raw_answered; /* we wrote the answer ourselves: what still comes is thrown away */
@@ -102,6 +101,9 @@ struct server {
     struct turn_hook resume_hook, run_hook;
     struct connection *resumes, *connections, *adding;
     uint32_t standing;         /* connections that do */
+    uint64_t ran_us;           /* when the daemons did */
+    bool has_woken;            /* somebody, since then */
+    bool stood_still;          /* nobody, for SERVER_STAND_US: who stands is suspended */
     uint32_t busy;             /* runs that the library may still need although nobody is woken */
     struct arrival *arrivals;  /* whose PROXY header has not come */
     uint32_t connection_count; /* with them */

@@ -5,8 +5,8 @@
  * its final call without an answer and without being suspended stays in the library's ready
  * list, and the handler is asked again in each run: some two hundred instructions. So a request
  * stands at first, and is suspended when it was asked often enough to have cost as much, or
- * has stood for some milliseconds. Nothing of the connection is read meanwhile; a client that
- * leaves is heard by our watch as ever, and by the library's own epoll.
+ * when nothing has happened for some milliseconds. Nothing of the connection is read meanwhile; a
+ * client that leaves is heard by our watch as ever, and by the library's own epoll.
  *
  * While somebody stands the library asks to be run again at once. That is heeded for the runs that
  * its own work needs (an answer is sent in the run after it was queued, and ends in the next);
@@ -45,14 +45,12 @@ void connection_stand(struct connection *c)
     }
     c->is_standing = true;
     c->asked = 0;
-    c->stood_since_us = loop_now_us(c->server->loop);
     c->server->standing++;
 }
 
 void connection_stand_on(struct connection *c)
 {
-    if (++c->asked < SERVER_STAND_ASKED &&
-        loop_now_us(c->server->loop) - c->stood_since_us < SERVER_STAND_US)
+    if (++c->asked < SERVER_STAND_ASKED && !c->server->stood_still)
         return;
     stand_no_more(c);
     connection_suspend(c);
@@ -79,6 +77,7 @@ void connection_resume(struct connection *c)
     if (!connection_waits(c))
         return;
     loop_wait_at_most(c->server->loop, 0);
+    c->server->has_woken = true;
     if (c->is_standing) {
         stand_no_more(c); /* it will be asked, and then it runs */
         return;
@@ -92,7 +91,11 @@ void wait_do_resumes(void *arg)
 {
     struct server *server = arg;
     struct connection *c = server->resumes;
+    uint64_t now_us = loop_now_us(server->loop);
 
+    server->stood_still = !server->has_woken && now_us - server->ran_us >= SERVER_STAND_US;
+    server->ran_us = now_us;
+    server->has_woken = false;
     server->resumes = NULL;
     while (c != NULL) {
         struct connection *next = c->next_resume;

@@ -9,7 +9,12 @@
 
 #include <stdlib.h>
 
-enum { MOST_SPARES = 256, ARENA_BLOCK_BYTES = 4096, ARENA_MOST_BYTES = 4 << 20 };
+enum {
+    MOST_SPARES = 256,
+    ARENA_BLOCK_BYTES = 4096,
+    ARENA_MOST_BYTES = 4 << 20,
+    TRACEPARENT_BYTES = 55
+};
 
 static uint64_t now_us(const struct upstream_exchange *exchange)
 {
@@ -189,8 +194,8 @@ static bool copy_fields(struct upstream_exchange *exchange, const struct http_fi
         text += field.name.len;
         if (field.value.len > 0)
             memcpy(text, field.value.ptr, field.value.len);
-        if (field.id == HTTP_TRACEPARENT && http_traceparent_is_valid(field.value))
-            exchange->traceparent = text;
+        if (field.id == HTTP_TRACEPARENT && field.value.len == TRACEPARENT_BYTES)
+            exchange->traceparent = text; /* who writes it over writes all of it */
         field.value.ptr = text;
         text += field.value.len;
         exchange->fields.at[kept++] = field;

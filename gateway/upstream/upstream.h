@@ -164,8 +164,9 @@ struct upstream_handler {
     void (*done)(
         void *arg,
         const struct upstream_result *result); /* once; the exchange is freed when it returns */
-    /* A try begins. `traceparent`: of the request's field of that name, where it has a sound one,
-     * the bytes that this try sends; they may be written over. Else NULL. May be NULL. */
+    /* A try begins. `traceparent`: of the request's field of that name, where it has one as long
+     * as a sound one (55), the bytes that this try sends; they may be written over. Else NULL. May
+     * be NULL. */
     void (*trying)(void *arg, uint32_t number, const struct target_config *target,
                    char *traceparent);
     /* A try has ended; not called for one that was given up. May be NULL. */
