@@ -400,6 +400,44 @@ void level_read_cancel(struct level_read **read); /* silent; NULL is fine */
 void cache_level_put(struct cache_level *level, struct cache_entry *entry,
                      const struct cache_place *place, struct level_lease **lease);
 
+/* ---- answers for pictures in the store: picture_store.c ---- */
+/* One worker's way to cache:image:hash:<phash>, plain JSON that other programs read and write.
+ * Everything has a deadline, nothing blocks; while the store is away it says so at once. Purges of
+ * this gateway cover what is there. The loop's thread. */
+struct picture_store;
+/* There must be a store for images. NULL with a reason. */
+struct picture_store *picture_store_new(struct loop *loop, struct cache *cache, struct sheet *sheet,
+                                        const struct config *config, struct fail *why) MUST_USE;
+void picture_store_use(struct picture_store *store, const struct config *config); /* a reload */
+void picture_store_free(struct picture_store **store); /* silent from now on; before the cache */
+enum { PICTURE_STORE_MOST = 64 * 1024 /* bytes of an answer */ };
+struct picture_question {        /* borrowed during the call */
+    const struct cache_key *key; /* of the question, without the picture: what purges cover */
+    const struct image_hash *hash;
+    struct str route;
+    const struct str_list *tags; /* of the route */
+    int64_t ttl_ms;              /* of the route */
+};
+struct picture_answer {
+    struct str value;          /* a JSON object, borrowed during the call; ptr NULL: none to use */
+    int64_t age_s, lifetime_s; /* lifetime - age: what is left */
+    uint64_t stamp;            /* for the intent that keeps it */
+};
+typedef void picture_fn(void *arg, const struct picture_answer *answer);
+struct picture_read; /* under way */
+/* NULL: not now; told() will not come. Else told() once, from the loop. */
+struct picture_read *picture_store_ask(struct picture_store *store,
+                                       const struct picture_question *question, picture_fn *told,
+                                       void *arg) MUST_USE;
+void picture_read_cancel(struct picture_read **read); /* silent; NULL is fine */
+/* Puts the answer there for ttl_ms. What is no JSON object, or too long, is not. */
+void picture_store_put(struct picture_store *store, const struct picture_question *question,
+                       struct str value, int64_t ttl_ms);
+/* Stores a small whole answer (PICTURE_STORE_MOST) that came from elsewhere; fields and body are
+ * copied. False: a purge covers it, or there is no room. */
+bool cache_put(struct cache *cache, int status, const struct http_fields *fields, struct str body,
+               const struct cache_intent *intent) MUST_USE;
+
 /* ---- looking in ---- */
 struct cache_item {
     struct str key; /* "host/path?query" and " [user]" and variant; arena */

@@ -255,6 +255,34 @@ static void check_jobs(struct reader *reader)
     }
 }
 
+/* The names in the store say nothing but the picture: one question alone can be asked there. */
+static void check_images(struct reader *reader)
+{
+    const struct config *config = reader->config;
+    char path[MAX_PATH];
+    bool has_one = false;
+
+    if (str_eq(store_url(config, STORE_IMAGES), STR("memory:")))
+        return;
+    for (uint32_t i = 0; i < config->route_count; i++) {
+        const struct route_config *route = &config->routes[i];
+
+        if (!route->cache.is_on || route->cache.image == KEY_IMAGE_NONE ||
+            !route->cache.image_store)
+            continue;
+        snprintf(path, sizeof(path), "routes[%" PRIu32 "].cache.key.store", i);
+        if (has_one)
+            reader_fault_at(reader, path,
+                            "is true on two routes, whose answers would be mixed in the store, "
+                            "expected false on one");
+        if (str_has(route->match.path, STR("*")) || str_has(route->match.path, STR("{")))
+            reader_fault_at(reader, path,
+                            "is true beside a path of several URLs, whose answers would be mixed "
+                            "in the store, expected false");
+        has_one = true;
+    }
+}
+
 void check_references(struct reader *reader)
 {
     struct map *routes = map_new();
@@ -269,6 +297,7 @@ void check_references(struct reader *reader)
     check_listeners(reader);
     check_roles(reader);
     check_jobs(reader);
+    check_images(reader);
     check_report(reader);
     map_free(&routes);
 }

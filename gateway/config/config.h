@@ -78,7 +78,7 @@ struct admin_config {
 enum job_kind { JOB_PROGRESS, JOB_CELERY };
 enum eviction_check { EVICTION_WARN, EVICTION_REFUSE, EVICTION_OFF };
 /* What may live elsewhere than at store.url: counters; the second level; revoked tokens; usage and
- * tiers for a while; jobs. */
+ * tiers for a while; jobs; answers for pictures. */
 enum store_role {
     STORE_MAIN,
     STORE_LIMIT,
@@ -86,6 +86,7 @@ enum store_role {
     STORE_REVOKED,
     STORE_USAGE,
     STORE_JOBS,
+    STORE_IMAGES,
     STORE_ROLES
 };
 struct store_config {
@@ -95,6 +96,7 @@ struct store_config {
     uint32_t eviction_check;              /* enum eviction_check */
     struct str role_urls[STORE_ROLES];    /* "memory:": as url; STORE_MAIN's is unused */
     struct str tls_ca, tls_cert, tls_key; /* files of rediss://; empty: the system's, none */
+    struct str images_prefix;             /* of the names of answers for pictures */
 };
 struct config;
 /* Where what plays `role` lives; "memory:": nowhere but in this process. */
@@ -356,6 +358,7 @@ struct route_config {
         uint64_t key_body_bytes; /* a longer body goes past the cache */
         enum key_image image;    /* what of a picture in it does */
         uint32_t distance;       /* bits of 256 in which a near picture's hash may differ */
+        bool image_store;        /* its answers are in the store of images, too */
         bool shadow;             /* tells what it would have answered, and asks */
         double price_per_call;   /* of the upstream, for the money saved; 0: none */
         struct str_list bypass_headers, bypass_cookies; /* requests with these go past it */

@@ -104,8 +104,8 @@ struct str store_url(const struct config *config, enum store_role role)
 
 const char *store_role_name(enum store_role role)
 {
-    static const char *const names[STORE_ROLES] = {"",        "limit", "cache",
-                                                   "revoked", "usage", "jobs"};
+    static const char *const names[STORE_ROLES] = {"",      "limit", "cache", "revoked",
+                                                   "usage", "jobs",  "images"};
 
     return names[role];
 }

@@ -112,6 +112,9 @@ static const struct field key_fields[] = {
                "bytes, else the picture most like it; kept for 7d where no ttl is set"),
     FIELD("distance", kind_count, R, cache.distance, "10", 0, 64,
           "bits of 256 in which the perceptual hashes of two like pictures may differ"),
+    FIELD(
+        "store", kind_bool, R, cache.image_store, "true", 0, 0,
+        "of a picture, where there is a store (store.roles.images): the answer stands there, too"),
     FIELD("max_body_bytes", kind_size, R, cache.key_body_bytes, "10MiB", 1, MIB(64),
           "of a body that is collected for its key; a longer one goes past the cache"),
     FIELD("query", kind_query, R, cache.query, "all", 0, 0,

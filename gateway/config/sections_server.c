@@ -154,6 +154,13 @@ static bool is_prefix(struct str text)
 
 static const struct text_rule prefix_rule = {"1 to 64 visible characters without { and }",
                                              is_prefix};
+static bool is_prefix_or_empty(struct str text)
+{
+    return text.len == 0 || is_prefix(text);
+}
+
+static const struct text_rule prefix_or_empty_rule = {"up to 64 visible characters without { and }",
+                                                      is_prefix_or_empty};
 static const struct words eviction_words = {{"warn", "refuse", "off", NULL}};
 #define ROLE_SECTION(name, role)                                                                   \
     static const struct field name##_role_fields[] = {                                             \
@@ -166,12 +173,21 @@ ROLE_SECTION(cache, STORE_CACHE);
 ROLE_SECTION(revoked, STORE_REVOKED);
 ROLE_SECTION(usage, STORE_USAGE);
 ROLE_SECTION(jobs, STORE_JOBS);
+static const struct field images_role_fields[] = {
+    FIELD("url", kind_store, struct config, store.role_urls[STORE_IMAGES], "memory:", 0, 0,
+          "where it is; memory: as store.url"),
+    FIELD_WITH(prefix_or_empty_rule, "prefix", kind_text, struct config, store.images_prefix, "", 0,
+               0, "what stands before cache:image:hash:PHASH"),
+};
+static const struct section images_role_section = {SECTION(images_role_fields, 0)};
 static const struct field roles_fields[] = {
     FIELD_NESTED("limit", limit_role_section, "counters of limits"),
     FIELD_NESTED("cache", cache_role_section, "the second level of cache.store"),
     FIELD_NESTED("revoked", revoked_role_section, "revoked tokens"),
     FIELD_NESTED("usage", usage_role_section, "usage, and tiers that operators gave for a while"),
     FIELD_NESTED("jobs", jobs_role_section, "jobs and task results of routes with job"),
+    FIELD_NESTED("images", images_role_section,
+                 "answers of the route with cache.key.image, as plain JSON for other programs too"),
 };
 static const struct section roles_section = {SECTION(roles_fields, 0)};
 static const struct field store_tls_fields[] = {

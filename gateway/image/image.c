@@ -49,7 +49,7 @@ enum image_result image_hash(struct str bytes, struct image_hash *hash)
     enum image_result result = IMAGE_UNKNOWN;
 
     if (decode != NULL)
-        result = decode(bytes, clock_mono_us() + IMAGE_MOST_MS * 1000, &shrink);
+        result = decode(bytes, clock_thread_cpu_us() + IMAGE_MOST_MS * 1000, &shrink);
     if (result == IMAGE_HASHED)
         result = shrink_end(&shrink, small) ? phash(small, hash) : IMAGE_TOO_BIG;
     shrink_free(&shrink);

@@ -15,7 +15,7 @@ enum image_bounds {
     IMAGE_MOST_SIDE = 16384,
     IMAGE_MOST_SCANS = 100,               /* of a progressive JPEG; passes of a PNG are seven */
     IMAGE_MOST_MEMORY = 64 * 1024 * 1024, /* bytes that one decoder may ask for */
-    IMAGE_MOST_MS = 100
+    IMAGE_MOST_MS = 100 /* of the processor: a machine that is busy otherwise refuses nobody */
 };
 
 enum image_result {

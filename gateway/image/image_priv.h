@@ -33,7 +33,7 @@ void shrink_free(struct shrink *shrink); /* zeroed is fine */
 /* The hash of 64 x 64 samples; IMAGE_HASHED or IMAGE_BLANK. */
 enum image_result phash(const uint8_t small[SMALL * SMALL], struct image_hash *hash);
 
-/* Each decodes into *shrink, which it begins itself. until_us: clock_mono_us() scale. */
+/* Each decodes into *shrink, which it begins itself. until_us: clock_thread_cpu_us() scale. */
 enum image_result jpeg_shrink(struct str bytes, uint64_t until_us, struct shrink *shrink);
 enum image_result png_shrink(struct str bytes, uint64_t until_us, struct shrink *shrink);
 enum image_result webp_shrink(struct str bytes, uint64_t until_us, struct shrink *shrink);

@@ -49,7 +49,7 @@ static void on_progress(j_common_ptr info)
 
     if (jpeg->info.input_scan_number > IMAGE_MOST_SCANS)
         give_up(jpeg, IMAGE_TOO_BIG);
-    if (clock_mono_us() > jpeg->until_us)
+    if (clock_thread_cpu_us() > jpeg->until_us)
         give_up(jpeg, IMAGE_TOO_SLOW);
 }
 

@@ -61,7 +61,7 @@ static void on_free(png_structp library, png_voidp memory)
 
 static void check_time(struct png *png)
 {
-    if (clock_mono_us() > png->until_us)
+    if (clock_thread_cpu_us() > png->until_us)
         give_up(png, IMAGE_TOO_SLOW);
 }
 

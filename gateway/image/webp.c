@@ -26,7 +26,7 @@ static enum image_result feed(WebPIDecoder *decoder, struct str bytes, uint64_t 
     for (size_t have = 0; status == VP8_STATUS_SUSPENDED && have < bytes.len;) {
         have = bytes.len - have < PIECE ? bytes.len : have + PIECE;
         status = WebPIUpdate(decoder, (const uint8_t *)bytes.ptr, have);
-        if (clock_mono_us() > until_us)
+        if (clock_thread_cpu_us() > until_us)
             return IMAGE_TOO_SLOW;
     }
     return status == VP8_STATUS_OK ? IMAGE_HASHED : result_of(status);

@@ -46,6 +46,7 @@ enum metric_id {
     M_CACHE_SHADOW_MATCHES, /* cache_shadow_matches_total{route,match} */
     M_CACHE_MONEY_SAVED,    /* cache_money_saved_total{route}; kept in millionths */
     M_CACHE_PICTURES,       /* cache_pictures gauge */
+    M_IMAGE_STORE,          /* image_store_total{outcome} */
     M_IMAGE_HASHES,         /* image_hashes_total{result} */
     M_CACHE_SECOND_LEVEL,   /* cache_second_level_total{outcome} */
     M_CACHE_EFFICIENCY,     /* cache_efficiency_score gauge */

@@ -32,10 +32,15 @@ struct collected {
     char digest[65];           /* SHA-256 of the bytes or the picture, in hex; the key's end */
     struct str key;            /* for cache_key_parts.body; arena */
     struct str picture;        /* in the bytes; ptr NULL: none */
+    bool is_alone;             /* nothing else is in the body */
     enum picture_state state;
     struct picture_wait wait;
-    enum image_result result; /* where TOLD */
-    struct image_hash hash;   /* of IMAGE_HASHED */
+    enum image_result result;  /* where TOLD */
+    struct image_hash hash;    /* of IMAGE_HASHED */
+    enum picture_state shared; /* what the store of images has */
+    struct picture_read *read; /* it is being asked */
+    struct hash128 scope;      /* where it belongs */
+    bool is_shared;            /* it had the answer, which is in memory now */
 };
 
 /* ---- stage_collect.c ---- */
@@ -49,10 +54,14 @@ void collect_cancel(struct request *r);  /* the client has left; fine at any tim
 void collect_release(struct request *r); /* the memory */
 
 /* ---- picture_part.c ---- */
-/* The one picture of a body of this Content-Type: it is the body, or one part of a form. others:
- * the digest of the form's other parts and of its name, without the boundary. False: no picture, or
- * more than one. Pure; any thread. */
-bool picture_find(struct str body, struct str type, struct str *picture, char others[65]);
+struct picture_place {
+    struct str picture; /* in the body */
+    bool is_alone;      /* it is the body, or the only part of a form */
+    char others[65];    /* the digest of the form's other parts and of its name, no boundary */
+};
+/* The one picture of a body of this Content-Type. False: none, or more than one. Pure; any
+ * thread. */
+bool picture_find(struct str body, struct str type, struct picture_place *place);
 
 /* ---- picture.c ---- */
 struct picture_memory;
@@ -60,6 +69,7 @@ struct picture_memory;
 struct pictures {
     struct picture_job *first, **last; /* in the order in which they came; last NULL: none ever */
     struct picture_memory *memory;     /* what was looked at lately; owned */
+    struct picture_store *store;       /* where answers are, too; NULL: nowhere */
     struct deadline again;
 };
 /* Asks what the collected picture looks like: its state is TOLD now, or will be when the request is
@@ -67,5 +77,12 @@ struct pictures {
 bool picture_ask(struct request *r) MUST_USE;
 void picture_cancel(struct request *r); /* fine at any time */
 void pictures_end(struct request_context *context);
+
+/* ---- picture_shared.c: answers that other programs have, too ---- */
+/* scope: the request's key without the picture. True: it is asked, the walk waits. */
+bool picture_shared_ask(struct request *r, const struct cache_key *scope);
+/* The answer was stored in memory; entry: it. */
+void picture_shared_put(struct request *r, const struct cache_key *scope,
+                        const struct cache_entry *entry);
 
 #endif

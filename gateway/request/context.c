@@ -180,6 +180,11 @@ void request_context_use_jobs(struct request_context *context, struct jobs *jobs
     context->jobs = jobs;
 }
 
+void request_context_use_pictures(struct request_context *context, struct picture_store *store)
+{
+    context->pictures.store = store;
+}
+
 void request_context_use_store(struct request_context *context, struct limit_store *store)
 {
     context->store = store;

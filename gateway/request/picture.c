@@ -270,6 +270,7 @@ void picture_cancel(struct request *r)
 {
     struct picture_job *job = r->collected.wait.job;
 
+    picture_read_cancel(&r->collected.read);
     if (job == NULL)
         return;
     leave(&r->collected.wait);

@@ -9,7 +9,7 @@
 enum { MOST_OTHERS = 256 * 1024 };
 
 /* Lengths are prefixed: no two forms have the same text. False: not one picture. */
-static bool read_form(struct http_form *form, struct str *picture, struct buf *others)
+static bool read_form(struct http_form *form, struct picture_place *place, struct buf *others)
 {
     struct http_form_part part;
     enum http_form_step step;
@@ -18,35 +18,35 @@ static bool read_form(struct http_form *form, struct str *picture, struct buf *o
         if (!image_is_known(part.content)) {
             buf_addf(others, "%zu:", part.whole.len);
             buf_add_str(others, part.whole);
-        } else if (picture->ptr != NULL) {
+        } else if (place->picture.ptr != NULL) {
             return false;
         } else {
-            *picture = part.content;
+            place->picture = part.content;
             buf_addf(others, "picture %zu:%.*s", part.name.len, STR_ARG(part.name));
         }
     }
-    return step == HTTP_FORM_END && picture->ptr != NULL && !others->is_broken;
+    place->is_alone = form->parts == 1;
+    return step == HTTP_FORM_END && place->picture.ptr != NULL && !others->is_broken;
 }
 
-bool picture_find(struct str body, struct str type, struct str *picture, char others[65])
+bool picture_find(struct str body, struct str type, struct picture_place *place)
 {
     struct http_form form;
     struct buf text;
     bool is_found;
 
-    *picture = STR_NONE;
+    *place = (struct picture_place){.picture = STR_NONE};
     if (image_is_known(body)) {
-        *picture = body;
-        hash_sha256_hex(STR("plain"), others);
+        place->picture = body;
+        place->is_alone = true;
+        hash_sha256_hex(STR("plain"), place->others);
         return true;
     }
     if (!http_form_begin(&form, type, body))
         return false;
     text = buf_new(MOST_OTHERS);
-    is_found = read_form(&form, picture, &text);
-    hash_sha256_hex(buf_str(&text), others);
+    is_found = read_form(&form, place, &text);
+    hash_sha256_hex(buf_str(&text), place->others);
     buf_free(&text);
-    if (!is_found)
-        *picture = STR_NONE;
     return is_found;
 }

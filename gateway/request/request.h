@@ -74,6 +74,8 @@ struct request_context *request_context_new(struct loop *loop, struct request_sh
 void request_context_free(struct request_context **context); /* when it has no request left */
 /* Where routes with job are answered from; borrowed, and must outlive the context. */
 void request_context_use_jobs(struct request_context *context, struct jobs *jobs);
+/* Answers for pictures are there, too; borrowed, and must outlive the context. */
+void request_context_use_pictures(struct request_context *context, struct picture_store *store);
 /* Counters live there from now on; borrowed, and must outlive the context. */
 void request_context_use_store(struct request_context *context, struct limit_store *store);
 /* The cache has a second level there; borrowed, and must outlive the context. */

@@ -16,9 +16,9 @@ struct collect_work {
     struct request *request; /* NULL: nobody waits any more */
     struct buf bytes;
     char type[256]; /* Content-Type; a longer one is of no form */
-    bool is_for_picture, is_done;
-    struct str picture; /* in the bytes; ptr NULL: none */
-    char digest[65], others[65];
+    bool is_for_picture, has_picture, is_done;
+    struct picture_place place; /* where has_picture; in the bytes */
+    char digest[65];
 };
 
 bool collect_is_for(const struct request *r)
@@ -70,9 +70,10 @@ static void work(void *arg)
     struct collect_work *work = arg;
     struct str body = buf_str(&work->bytes);
 
-    if (work->is_for_picture &&
-        picture_find(body, str_of(work->type), &work->picture, work->others))
-        body = work->picture;
+    work->has_picture =
+        work->is_for_picture && picture_find(body, str_of(work->type), &work->place);
+    if (work->has_picture)
+        body = work->place.picture;
     hash_sha256_hex(body, work->digest);
 }
 
@@ -107,13 +108,15 @@ static void work_give_back(struct collect_work *work, struct request *r)
     struct str type = http_fields_get(&r->head.fields, HTTP_CONTENT_TYPE);
 
     c->bytes = work->bytes;
-    c->picture = work->picture;
     memcpy(c->digest, work->digest, sizeof(c->digest));
-    if (c->picture.ptr != NULL)
-        c->key_head = arena_printf(r->arena, "POST\npicture\n%s\n", work->others);
-    else
+    if (work->has_picture) {
+        c->picture = work->place.picture;
+        c->is_alone = work->place.is_alone;
+        c->key_head = arena_printf(r->arena, "POST\npicture\n%s\n", work->place.others);
+    } else {
         c->key_head =
             arena_printf(r->arena, "POST\n%.*s\n", (int)type.len, type.len > 0 ? type.ptr : "");
+    }
     if (c->key_head.ptr != NULL)
         c->key = arena_printf(r->arena, "%.*s%s", STR_ARG(c->key_head), c->digest);
 }

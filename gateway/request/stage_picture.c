@@ -78,22 +78,19 @@ static bool try_candidate(struct request *r, const struct cache_key *scope,
     return false;
 }
 
-static bool find_near(struct request *r)
+static bool find_near(struct request *r, const struct cache_key *scope)
 {
     struct cache_near near[CANDIDATES];
-    struct cache_key scope;
     uint32_t count;
 
-    if (r->collected.result != IMAGE_HASHED || !key_with(r, "", &scope))
-        return false;
-    count = cache_near_find(r->context->shared->cache, &scope.hash, &r->collected.hash,
+    count = cache_near_find(r->context->shared->cache, &scope->hash, &r->collected.hash,
                             r->route->cache.distance, near, CANDIDATES);
     for (uint32_t i = 0; i < count; i++) {
-        if (!try_candidate(r, &scope, &near[i]))
+        if (!try_candidate(r, scope, &near[i]))
             continue;
         r->cache.is_near = true;
         r->cache.distance = near[i].distance;
-        r->cache.detail = "near";
+        r->cache.detail = r->collected.is_shared ? "store" : "near";
         return true;
     }
     return false;
@@ -108,27 +105,41 @@ static bool is_for(const struct request *r)
 enum step stage_picture(struct request *r)
 {
     struct collected *c = &r->collected;
+    struct cache_key scope;
 
     if (!is_for(r))
         return STEP_NEXT;
+    r->cache.is_near = false;
     if (c->state == PICTURE_NOT_ASKED && !picture_ask(r))
         return lookup_bypass(r, "pictures");
     if (c->state == PICTURE_ASKED)
         return STEP_WAIT;
     if (c->result == IMAGE_BLANK)
         return lookup_bypass(r, "blank");
-    if (find_near(r))
+    if (c->result == IMAGE_HASHED && !key_with(r, "", &scope))
+        return reply_out_of_memory(r);
+    if (c->result == IMAGE_HASHED && find_near(r, &scope))
         return lookup_serve(r, CACHE_HIT);
+    if (c->result == IMAGE_HASHED && picture_shared_ask(r, &scope))
+        return STEP_WAIT;
     return r->cache.wants.only_if_cached ? lookup_unsatisfiable(r) : STEP_NEXT;
 }
 
 void picture_on_stored(struct request *r)
 {
+    struct cache *cache = r->context->shared->cache;
     struct cache_key scope;
+    struct cache_entry *entry;
+    bool vary_missed;
 
-    if (r->cache.is_by_body && r->collected.picture.ptr != NULL &&
-        r->collected.state == PICTURE_TOLD && r->collected.result == IMAGE_HASHED &&
-        key_with(r, "", &scope))
-        cache_near_add(r->context->shared->cache, &scope.hash, &r->collected.hash,
-                       r->collected.digest);
+    if (!r->cache.is_by_body || r->collected.picture.ptr == NULL ||
+        r->collected.state != PICTURE_TOLD || r->collected.result != IMAGE_HASHED ||
+        !key_with(r, "", &scope))
+        return;
+    cache_near_add(cache, &scope.hash, &r->collected.hash, r->collected.digest);
+    entry = cache_find(cache, &r->cache.key, &r->head.fields, r->config->cache.normalize_vary,
+                       r->arena, &vary_missed);
+    if (entry != NULL && cache_entry_meta(entry).stored_us >= r->fetch.started_us)
+        picture_shared_put(r, &scope, entry);
+    cache_entry_release(&entry);
 }

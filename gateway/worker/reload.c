@@ -77,6 +77,10 @@ static void check_fixed(const struct gateway *g, const struct config *new, struc
             faults_add(
                 faults, new, "store.roles",
                 "differ from the running gateway's; a reload cannot change them, restart instead");
+    if (!str_eq(old->store.images_prefix, new->store.images_prefix))
+        faults_add(
+            faults, new, "store.roles.images.prefix",
+            "differs from the running gateway's; a reload cannot change it, restart instead");
     if (!str_eq(old->store.tls_ca, new->store.tls_ca) ||
         !str_eq(old->store.tls_cert, new->store.tls_cert) ||
         !str_eq(old->store.tls_key, new->store.tls_key))

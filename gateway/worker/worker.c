@@ -93,6 +93,16 @@ static bool open_level(struct worker *worker, const struct config *config, struc
     return worker->level != NULL;
 }
 
+static bool open_pictures(struct worker *worker, const struct config *config, struct fail *why)
+{
+    if (str_eq(store_url(config, STORE_IMAGES), STR("memory:")))
+        return true;
+    worker->pictures =
+        picture_store_new(worker->loop, worker->shared->cache, worker->sheet, config, why);
+    request_context_use_pictures(worker->context, worker->pictures);
+    return worker->pictures != NULL;
+}
+
 static bool open_store(struct worker *worker, const struct config *config, struct fail *why)
 {
     if (!str_eq(store_url(config, STORE_JOBS), STR("memory:"))) {
@@ -101,6 +111,8 @@ static bool open_store(struct worker *worker, const struct config *config, struc
             return false;
         request_context_use_jobs(worker->context, worker->jobs);
     }
+    if (!open_pictures(worker, config, why))
+        return false;
     if (str_eq(config->store.url, STR("memory:")))
         return true;
     worker->store =
@@ -178,6 +190,8 @@ void worker_do_use(void *arg)
     struct order *order = arg;
 
     request_context_use(order->worker->context, order->rules);
+    if (order->worker->pictures != NULL)
+        picture_store_use(order->worker->pictures, request_rules_config(order->rules));
     if (order->worker->store != NULL) {
         const struct config *config = request_rules_config(order->rules);
         struct fail why;
@@ -283,6 +297,7 @@ void worker_free(struct worker **worker)
     request_context_free(&old->context);
     cache_level_free(&old->level);
     limit_store_free(&old->store);
+    picture_store_free(&old->pictures);
     jobs_free(&old->jobs);
     loop_free(&old->loop);
     free(old);

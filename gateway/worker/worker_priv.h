@@ -24,9 +24,10 @@ struct worker {
     struct upstream_pool *pool;
     struct sheet *sheet;
     struct request_context *context;
-    struct limit_store *store; /* NULL: counters live in memory */
-    struct cache_level *level; /* NULL: the cache has one level */
-    struct jobs *jobs;         /* NULL: there is no store for them */
+    struct limit_store *store;      /* NULL: counters live in memory */
+    struct cache_level *level;      /* NULL: the cache has one level */
+    struct jobs *jobs;              /* NULL: there is no store for them */
+    struct picture_store *pictures; /* NULL: answers for pictures are in memory alone */
     struct server *server;
     pthread_t thread;
     bool is_started, is_draining, is_aborting;

@@ -159,7 +159,7 @@ static const struct {
      "{\"store\": {\"roles\": {\"image\": {}}}, \"trcae\": {}, \"cache\": {\"wasm\": {}}, "
      "\"identity\": "
      "{\"ldap\": {}}}",
-     "f:1:22: store.roles.image: is not a known setting, expected perhaps \"usage\"\n"
+     "f:1:22: store.roles.image: is not a known setting, expected perhaps \"images\"\n"
      "f:1:37: trcae: is not a known setting, expected perhaps \"trace\"\n"
      "f:1:60: cache.wasm: is not a known setting, expected perhaps \"warm\"\n"
      "f:1:86: identity.ldap: is not a known setting, expected perhaps \"ip\""},
