@@ -27,6 +27,7 @@ enum metric_id {
     M_CONNECTIONS_ACTIVE,   /* connections_active gauge */
     M_WEBSOCKETS,           /* websocket_connections_active{route} gauge */
     M_REJECTED,             /* rejected_total{reason} */
+    M_INTERIM,              /* interim_responses_total{outcome} */
     M_RATE_LIMIT_HITS,      /* rate_limit_hits_total{identifier_type,tier,route} */
     M_RATE_LIMIT_BLOCKS,    /* rate_limit_blocks_total{identifier_type,tier,route,window} */
     M_RATE_LIMIT_DRY_RUN,   /* rate_limit_dry_run_total{tier,route,window} */

@@ -97,8 +97,8 @@ struct request_io {
      * request_read() again. */
     void (*wake)(void *arg);
     /* The upstream sent an interim answer (102, 103 ...) while the request waits: tell the client
-     * now, or not at all. The fields live during the call. NULL: nobody is told. */
-    void (*interim)(void *arg, int status, const struct http_fields *fields);
+     * now, or not at all (false). The fields live during the call. NULL: nobody is told. */
+    bool (*interim)(void *arg, int status, const struct http_fields *fields);
 };
 struct request_arrival {
     struct str peer; /* the socket's address; "" for unix sockets */

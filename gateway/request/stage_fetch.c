@@ -54,16 +54,26 @@ static void note_result(struct request *r, const struct upstream_result *result)
 
 /* 100 answers an expectation that we met ourselves; a client of HTTP/1.0 knows no interim answers;
  * and nothing may leave while the library still reads the request (RFC 9110 §15.2). */
+static bool tell_interim(struct request *r, int status, const struct http_fields *fields)
+{
+    struct http_fields passed;
+
+    if (r->is_finished || r->fetch.is_answered || r->io->interim == NULL ||
+        r->facts.version != HTTP_1_1 || (r->facts.has_body && !r->body.ended))
+        return false;
+    return http_forward_answer(fields, r->arena, &passed) &&
+           r->io->interim(r->io_arg, status, &passed);
+}
+
 static void on_interim(void *arg, int status, const struct http_fields *fields)
 {
     struct request *r = arg;
-    struct http_fields passed;
+    struct str outcome;
 
-    if (status == 100 || r->is_finished || r->fetch.is_answered || r->io->interim == NULL ||
-        r->facts.version != HTTP_1_1 || (r->facts.has_body && !r->body.ended))
+    if (status == 100)
         return;
-    if (http_forward_answer(fields, r->arena, &passed))
-        r->io->interim(r->io_arg, status, &passed);
+    outcome = tell_interim(r, status, fields) ? STR("passed") : STR("dropped");
+    count_series(r->context, M_INTERIM, 1, &outcome);
 }
 
 static void on_head(void *arg, int status, const struct http_fields *fields,

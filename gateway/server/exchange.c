@@ -48,12 +48,12 @@ static void wake(void *arg)
     connection_resume(arg);
 }
 
-static void interim(void *arg, int status, const struct http_fields *fields)
+static bool interim(void *arg, int status, const struct http_fields *fields)
 {
     struct connection *c = arg;
 
-    if (connection_waits(c) && !c->is_gone && c->stage == STAGE_FINAL)
-        response_interim(c, status, fields);
+    return connection_waits(c) && !c->is_gone && c->stage == STAGE_FINAL &&
+           response_interim(c, status, fields);
 }
 
 static const struct request_io io = {wake, interim};

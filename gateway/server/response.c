@@ -259,17 +259,20 @@ static bool socket_has_room(int fd, size_t bytes)
            (size_t)unsent * 2 + bytes * 2 + SERVER_TLS_RECORD < (size_t)room;
 }
 
-void response_interim(struct connection *c, int status, const struct http_fields *fields)
+bool response_interim(struct connection *c, int status, const struct http_fields *fields)
 {
     struct buf text = buf_new(SERVER_ANSWER_BYTES);
+    bool leaves;
 
     buf_addf(&text, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
     for (uint32_t i = 0; i < fields->count; i++)
         buf_addf(&text, "%.*s: %.*s\r\n", STR_ARG(fields->at[i].name),
                  STR_ARG(fields->at[i].value));
-    if (buf_add_str(&text, STR("\r\n")) && socket_has_room(c->fd, text.len))
+    leaves = buf_add_str(&text, STR("\r\n")) && socket_has_room(c->fd, text.len);
+    if (leaves)
         send_all(c, buf_str(&text));
     buf_free(&text);
+    return leaves;
 }
 
 /* Small, whole, and best effort: a client that does not read gets what its socket's buffer takes.

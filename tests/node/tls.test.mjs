@@ -175,6 +175,39 @@ test("SIGHUP brings new certificates to new handshakes; a broken one changes not
   assert.equal((await handshake("one.test")).serial, now.serial);
 });
 
+test("no connection is lost while certificates are reloaded under load", async () => {
+  const count = 16;
+  const agent = new https.Agent({ keepAlive: true, maxSockets: count });
+  const sockets = new Set(), serials = new Set();
+  let going = true, done = 0, reloads = 0;
+  const ask = () => new Promise((resolve, reject) => {
+    const request = https.get({ port, host: "127.0.0.1", path: "/bytes/20000", agent, servername: "one.test", rejectUnauthorized: false }, (answer) => {
+      let bytes = 0;
+      answer.on("data", (piece) => (bytes += piece.length));
+      answer.on("error", reject);
+      answer.on("end", () => (bytes === 20000 && answer.statusCode === 200 ? resolve() : reject(new Error(`${answer.statusCode}, ${bytes} bytes`))));
+    });
+    request.on("socket", (socket) => sockets.add(socket));
+    request.on("error", reject);
+  });
+  const load = Array.from({ length: count }, async () => { for (; going; done++) await ask(); });
+  const reload = async () => {
+    for (; reloads < 8; reloads++) {
+      certificate("one", ["one.test"]);
+      const answer = await fetch(`${gateway.admin}/system/config/reload`, { method: "POST" });
+      assert.equal(answer.status, 200);
+      gateway.child.kill("SIGHUP");
+      serials.add((await handshake("one.test")).serial);
+    }
+  };
+  await Promise.race([reload(), ...load]).finally(() => (going = false));
+  await Promise.all(load);
+  agent.destroy();
+  assert.ok(done > count, `${done} requests`);
+  assert.equal(sockets.size, count, "every connection lived through all reloads");
+  assert.equal(serials.size, 8, "each new handshake had the newest");
+});
+
 test("an upstream that asks who we are is shown tls.cert", async () => {
   const ours = certificate("ours", ["gateway.test"]), theirs = certificate("theirs", ["localhost"]);
   const asks = https.createServer({ cert: readFileSync(theirs.cert), key: readFileSync(theirs.key), ca: readFileSync(ours.cert),
