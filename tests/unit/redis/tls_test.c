@@ -14,7 +14,7 @@ static char dir[64] = "/tmp/redis_tls_XXXXXX";
 static pid_t server;
 static uint16_t tls_port, plain_port;
 
-static void run(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static void run(const char *format, ...)
 {
     char command[2048];
     va_list args;
