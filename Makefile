@@ -172,6 +172,7 @@ install: all
 	install -D -m 755 $(BUILD)/gateway $(DESTDIR)$(PREFIX)/bin/gateway
 	install -D -m 644 config/gateway.json $(DESTDIR)$(PREFIX)/share/gateway/gateway.json
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system config/systemd/gateway.service config/systemd/gateway.socket
+	config/systemd/unit.sh >$(DESTDIR)$(PREFIX)/lib/systemd/system/gateway.service
 
 # build/gateway_VERSION_ARCH.deb, as lintian likes it
 deb: deps-deb all

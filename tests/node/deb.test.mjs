@@ -2,7 +2,7 @@
 // accepts its own configuration, its units start what it holds, and lintian has no complaint.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { folder, root, stopAll } from "./programs.mjs";
@@ -46,6 +46,23 @@ test("what its units name is in the package", { skip }, () => {
   for (const [, path] of unit.matchAll(/-c (\S+)$/gm)) accessSync(join(home, path));
   for (const [, path] of unit.matchAll(/^Documentation=file:(\S+)$/gm)) accessSync(join(home, path));
   assert.ok(existsSync(join(home, "lib/systemd/system/gateway.socket")));
+});
+
+test("a reload is waited for where systemd knows how, and asked for where it does not", () => {
+  const unit = (version) => execFileSync(join(root, "config/systemd/unit.sh"), [version], { encoding: "utf8" });
+  assert.match(unit("257"), /^Type=notify-reload$/m);
+  assert.doesNotMatch(unit("257"), /^ExecReload=/m);
+  assert.match(unit("252"), /^Type=notify$/m);
+  assert.match(unit("252"), /^ExecReload=\/bin\/kill -HUP \$MAINPID$/m);
+});
+
+test("systemd has no complaint about its unit", { skip: skip || (has("systemd-analyze") ? false : "systemd-analyze is not installed") }, () => {
+  const file = join(folder(), "gateway.service");
+  const unit = readFileSync(join(home, "lib/systemd/system/gateway.service"), "utf8");
+  writeFileSync(file, unit.replaceAll("/usr/bin/gateway", "/bin/true")); // ours is not installed
+  const { status, stderr } = spawnSync("systemd-analyze", ["verify", file], { encoding: "utf8" });
+  assert.equal(stderr, "");
+  assert.equal(status, 0);
 });
 
 test("lintian has no complaint", { skip: skip || (has("lintian") ? false : "lintian is not installed") }, () => {
