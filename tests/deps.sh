@@ -14,7 +14,7 @@ packages_of() {
         nodejs=node npm=npm ;;
     test)  echo clang libclang-rt-dev libcmocka-dev varnish=varnishtest ca-certificates curl jq nodejs=node \
         npm=npm openssl python3 python3-pil python3-numpy prometheus=promtool prometheus-alertmanager=amtool wrk=wrk redis-server=redis-server \
-        prometheus-redis-exporter=prometheus-redis-exporter chromium=chromium ;;
+        prometheus-redis-exporter=prometheus-redis-exporter chromium=chromium docker-compose=docker-compose ;;
     run)   echo ca-certificates curl ;;
     chroot) echo mmdebstrap=mmdebstrap iproute2=ip debian-archive-keyring ;;
     deb)   echo dpkg-dev=dpkg-shlibdeps binutils=strip lintian=lintian ;;

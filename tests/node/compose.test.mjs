@@ -23,8 +23,8 @@ const commonAnomaly = /^x-anomaly:.*\n((?: .*\n)*)/m.exec(text)[1];
 after(stopAll);
 
 test("the services are those that belong to a gateway", () => {
-  const own = ["gateway", "sample", "redis", "alerts", "k6"];
-  const watching = ["alertmanager", "cadvisor", "grafana", "node-exporter", "prometheus", "redis-exporter"];
+  const own = ["gateway", "sample", "redis", "redis-cache", "alerts", "k6"];
+  const watching = ["alertmanager", "cadvisor", "grafana", "node-exporter", "prometheus", "redis-cache-exporter", "redis-exporter"];
   assert.deepEqual(Object.keys(services).sort(), [...own, ...watching, ...anomalies].sort());
 });
 
@@ -78,6 +78,18 @@ test("the gateway counts in the Redis that is there, which never evicts", () => 
   assert.match(readFileSync(join(root, "config/redis.conf"), "utf8"), /^maxmemory-policy (noeviction|volatile-\w+)$/m);
 });
 
+test("cached answers have a Redis of their own, which may drop any of them", () => {
+  assert.match(services.gateway, /REDIS_CACHE_URL: redis:\/\/redis-cache:6379\/0\b/);
+  assert.match(services["redis-cache"], /"--maxmemory-policy", "allkeys-lru"/);
+  assert.match(services["redis-cache-exporter"], /REDIS_ADDR: "redis:\/\/redis-cache:6379"/);
+  const printed = spawnSync(process.env.GATEWAY ?? join(root, "build/gateway"), ["--print-config", "-c", join(root, "config/gateway.json")], {
+    encoding: "utf8",
+    env: { ...process.env, REDIS_URL: "redis://redis:6379/0", REDIS_CACHE_URL: "redis://redis-cache:6379/0", CACHE_STORE: "true" },
+  }).stdout.replaceAll(/ *\/\/ .*$/gm, "");
+  const { store, cache } = JSON.parse(printed);
+  assert.deepEqual([store.url, store.roles.cache.url, cache.store], ["redis://redis:6379/0", "redis://redis-cache:6379/0", true]);
+});
+
 test("Grafana finds the dashboards where they are mounted", () => {
   const provider = readFileSync(join(root, "dashboards/provisioning/dashboards/gateway.yml"), "utf8");
   const [, path] = /^      path: (\S+)$/m.exec(provider);
@@ -104,7 +116,7 @@ test("the image is of one dated Debian, and holds the libraries that the program
   // as pkg-config calls them in Makefile, and as Debian 13 calls them
   const packages = {
     libmicrohttpd: "libmicrohttpd12t64", libcurl: "libcurl4t64", libcjson: "libcjson1", libuv: "libuv1t64", gnutls: "libgnutls30t64",
-    libcrypto: "libssl3t64", zlib: "zlib1g", libbrotlienc: "libbrotli1", libbrotlidec: "libbrotli1", libzstd: "libzstd1",
+    libssl: "libssl3t64", libcrypto: "libssl3t64", zlib: "zlib1g", libbrotlienc: "libbrotli1", libbrotlidec: "libbrotli1", libzstd: "libzstd1",
     hiredis: "libhiredis1.1.0", libjpeg: "libjpeg62-turbo", libpng: "libpng16-16t64", libwebp: "libwebp7", libsystemd: "libsystemd0",
   };
   const base = /^FROM \S+ AS base\n([^]*?)^FROM/m.exec(file)[1];
