@@ -187,7 +187,8 @@ bool head_collect(struct connection *c, const char *method, const char *version,
 enum MHD_Result response_queue(struct connection *c);
 void response_raw(struct connection *c); /* the request's answer, written by ourselves; then the
                                             sending side is shut */
-/* A 1xx on a suspended connection whose request is in; left out (false) when the client does not read. */
+/* A 1xx on a suspended connection whose request is in; left out (false) when the client does not
+ * read. */
 bool response_interim(struct connection *c, int status, const struct http_fields *fields);
 void raw_refusal(int fd, int status, const char *message);
 
