@@ -176,6 +176,39 @@ struct limit_call {
 bool limit_store_take(struct limit_store *store, struct limit_call *call,
                       struct limit_time now) MUST_USE;
 void limit_store_cancel(struct limit_call *call); /* fine when it waits for nothing */
+/* Requests at a time, of all gateways together. Embedded in who asks; keys, limits, on_failure,
+ * done and arg are set by it, the rest zeroed before the first use. */
+enum { LIMIT_HOLDS = 2 };
+struct limit_hold_call;
+struct limit_hold_part { /* the store's own */
+    struct limit_hold_call *call;
+    struct limit_hold_part *next;
+    struct held_key *at;
+    uint64_t asked_us;
+    enum { HOLD_FREE, HOLD_WAITS, HOLD_HELD, HOLD_REFUSED } state;
+};
+struct limit_hold_call {
+    struct hash128 keys[LIMIT_HOLDS];
+    uint32_t most[LIMIT_HOLDS], count;
+    enum on_failure on_failure;
+    limit_done_fn *done;
+    void *arg;
+    /* the answer */
+    int full;                     /* the limit that is full: nothing is held; -1: all are */
+    uint32_t in_use[LIMIT_HOLDS]; /* with this one */
+    enum limit_origin origin;     /* CLOSED: nothing is held */
+    /* the store's own */
+    bool is_waiting, is_answered_later;
+    uint32_t left;
+    struct limit_store *store;
+    struct limit_hold_part parts[LIMIT_HOLDS];
+};
+/* One more request of each key, or of none, counted here too (limit_hold()). A gateway that dies
+ * holds what it held for six seconds more. As limit_store_take() answers. */
+bool limit_store_hold(struct limit_store *store, struct limit_hold_call *call) MUST_USE;
+/* Gives back what is held, and asks no more. Fine at any time, and twice. */
+void limit_store_hold_drop(struct limit_hold_call *call);
+
 /* As limit_charge() and limit_give_back(), there and in the mirror; nobody is told. */
 void limit_store_charge(struct limit_store *store, const struct limit_call *call, uint64_t cost,
                         struct limit_time now);

@@ -104,12 +104,19 @@ struct limit_tiers;
 void tiers_use(struct limit_store *store, const struct config *config); /* at first and on reload */
 void tiers_free(struct limit_tiers **tiers); /* when no reply comes any more */
 
+/* ---- hold_store.c, hold_link.c ---- */
+struct limit_holds;
+struct limit_holds *shared_holds_new(struct limit_store *store) MUST_USE;
+void shared_holds_free(struct limit_holds **holds); /* when no reply comes any more */
+void shared_holds_tell(struct limit_holds *holds); /* the server, or a node of it, is there again */
+
 struct limit_store {
     struct loop *loop;
     struct limiter *limiter;
     struct sheet *sheet;
     struct redis *redis;
     struct limit_tiers *tiers; /* NULL: never was identity.tiers_from set */
+    struct limit_holds *holds; /* NULL: nobody ever asked for requests at a time */
     struct redis_script script;
     struct str prefix;
     char prefix_text[64];

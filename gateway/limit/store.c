@@ -258,18 +258,22 @@ void limit_store_forget(struct limit_store *store, const struct limit_policy *po
 
 /* ---- life ---- */
 
+static void on_node_back(void *arg)
+{
+    struct limit_store *store = arg;
+
+    debts_pay(store); /* before anybody asks it */
+    if (store->holds != NULL)
+        shared_holds_tell(store->holds);
+}
+
 static void on_change(void *arg, bool is_up, struct str why)
 {
     struct limit_store *store = arg;
 
     (void)why; /* said once for the process, by who watches the store */
     if (is_up)
-        debts_pay(store);
-}
-
-static void on_node_back(void *arg)
-{
-    debts_pay(arg); /* before anybody asks it */
+        on_node_back(store);
 }
 
 struct limit_store *limit_store_new(struct loop *loop, struct limiter *limiter,
@@ -323,6 +327,7 @@ void limit_store_free(struct limit_store **store)
         return;
     redis_free(&old->redis);
     tiers_free(&old->tiers);
+    shared_holds_free(&old->holds);
     debts_drop(old);
     for (uint32_t i = 0; i < old->batch_count; i++) {
         config_release(&old->batches[i]->config);

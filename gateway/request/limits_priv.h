@@ -23,6 +23,7 @@ enum limit_phase {
     LIMIT_NOT_ASKED,
     LIMIT_ASKS_CLIENT, /* waits for the store: the tier, and the route's own of a client */
     LIMIT_ASKS_ROUTE,  /* waits for the store: the route's own that others share */
+    LIMIT_ASKS_HOLDS,  /* windows are decided, requests at a time may not be */
     LIMIT_DECIDED
 };
 
@@ -41,6 +42,14 @@ void limit_settle_header(struct request *r, const struct http_fields *fields);
 /* The request has ended: bodies are charged (limit.cost_per_kib), usage is counted, and what it
  * held is given back. */
 void limit_finish(struct request *r, uint64_t bytes_in, uint64_t bytes_out);
+
+/* holds.c */
+/* Takes or begins to take what policies.holds name. The index of the limit that is full; -1: all
+ * are held, or hold_call.is_waiting. */
+int holds_take(struct request *r);
+void holds_drop(struct request *r);           /* fine at any time */
+void holds_join(struct request *r, int full); /* every answer names these limits too */
+enum on_failure limit_on_failure(const struct request *r);
 
 /* reply_limit.c */
 bool reply_limit_fields(struct request *r);

@@ -105,7 +105,8 @@ struct request {
     uint64_t taken;   /* of each window so far */
     uint64_t charged; /* the same as `limits` tells it; for the record */
     enum limit_phase limit_phase;
-    uint32_t hold_count; /* of policies.holds that are held */
+    uint32_t hold_count; /* of policies.holds that are held, without a store */
+    int hold_full;       /* the one of them that is full; -1: none */
     struct lookup cache;
     struct fetch fetch;
     struct request_trace *trace; /* NULL: it is not traced */
@@ -129,6 +130,7 @@ struct request {
     struct limit_state limits;
     struct policies policies;
     struct limit_call limit_call; /* valid while limit_phase says so */
+    struct limit_hold_call hold_call;
     struct limit_state route_limits;
     uint64_t limit_started_us;
 };

@@ -3,7 +3,8 @@
  *
  * The caller's tier and a route limit of the client's are one decision; a limit that others share
  * (route, ip, header:NAME) is asked after it, and when it refuses, the first is given back in
- * the same turn. Requests at a time are looked at before: they cost nothing to give back.
+ * the same turn. Requests at a time (holds.c) are looked at before, or with a store at once with
+ * it.
  *
  * What becomes known too late to refuse (cost_header, the bodies' sizes) is charged all the same,
  * and delays who comes next. Worker's thread. */
@@ -173,47 +174,6 @@ static void look_at_route(struct request *r)
     join_windows(&r->limits, &r->route_limits);
 }
 
-/* ---- requests at a time ---- */
-
-static void drop_holds(struct request *r)
-{
-    while (r->hold_count > 0)
-        limit_hold_drop(r->context->shared->limiter, r->policies.holds[--r->hold_count]);
-}
-
-/* The index of the limit that is full; -1: all are held now. */
-static int take_holds(struct request *r)
-{
-    const struct policies *p = &r->policies;
-    uint32_t in_use;
-
-    for (uint32_t i = 0; i < p->holds_wanted; i++) {
-        if (!limit_hold(r->context->shared->limiter, p->holds[i], p->most[i], &in_use)) {
-            drop_holds(r);
-            return (int)i;
-        }
-        r->hold_count++;
-    }
-    return -1;
-}
-
-/* Every answer names these limits too. */
-static void join_holds(struct request *r, int full)
-{
-    const struct policies *p = &r->policies;
-    struct limit_state *state = &r->limits;
-
-    for (uint32_t i = 0; i < p->holds_wanted && state->count < LIMIT_MAX_WINDOWS; i++) {
-        uint32_t in_use = limit_held(r->context->shared->limiter, p->holds[i]);
-
-        if ((int)i == full) {
-            state->worst = state->count;
-            state->allowed = false;
-        }
-        state->windows[state->count++] = limit_window_of_holds(p->most[i], in_use, (int)i == full);
-    }
-}
-
 /* What is known of the cost before the upstream is asked. */
 static uint64_t cost_before(const struct request *r)
 {
@@ -235,12 +195,10 @@ static void on_decided(void *arg)
 static bool ask_store(struct request *r, const struct limit_policy *policies, uint32_t count,
                       struct limit_state *state)
 {
-    enum on_failure on_failure = r->route->limit.on_failure;
-
     r->limit_call = (struct limit_call){
         .policy_count = count,
         .cost = cost_before(r),
-        .on_failure = on_failure == ON_FAILURE_INHERIT ? r->config->limits.on_failure : on_failure,
+        .on_failure = limit_on_failure(r),
         .config = r->crules->rules->config,
         .done = on_decided,
         .arg = r,
@@ -275,8 +233,38 @@ static bool decide_in_store(struct request *r)
             return false;
         join_route(r, &r->route_limits, cost_before(r));
         break;
+    case LIMIT_ASKS_HOLDS:
     case LIMIT_DECIDED:
         break;
+    }
+    r->limit_phase = LIMIT_ASKS_HOLDS;
+    return true;
+}
+
+static void settle(struct request *r, uint64_t cost);
+
+/* Both were asked in one turn: what the windows took is given back when there are too many at a
+ * time. False: it must wait. */
+static bool join_holds(struct request *r, uint64_t cost)
+{
+    bool is_closed;
+
+    if (r->policies.holds_wanted == 0)
+        return true;
+    if (r->hold_call.is_waiting)
+        return false;
+    r->hold_full = r->hold_call.full;
+    is_closed = r->hold_call.origin == LIMIT_CLOSED;
+    if (r->config->limits.dry_run || !r->limits.allowed || (r->hold_full < 0 && !is_closed))
+        return true;
+    if (r->limit_call.origin != LIMIT_FROM_NOBODY) {
+        r->taken = cost;
+        settle(r, 0);
+    }
+    decide(r, 0);
+    if (is_closed) {
+        r->limits.count = 0;
+        r->limits.allowed = false;
     }
     return true;
 }
@@ -287,27 +275,26 @@ static bool decide_in_store(struct request *r)
 static bool ask(struct request *r)
 {
     uint64_t cost = cost_before(r);
-    int full = -1;
 
     if (r->limit_phase == LIMIT_NOT_ASKED) {
         r->limit_started_us = clock_mono_us();
         gather_policies(r);
-        full = r->policies.holds_wanted > 0 ? take_holds(r) : -1;
+        r->hold_full = r->policies.holds_wanted > 0 ? holds_take(r) : -1;
     }
-    if (full >= 0 && !r->config->limits.dry_run)
+    if (r->hold_full >= 0 && !r->config->limits.dry_run)
         decide(r, 0); /* nothing is taken: only for what the answer says */
     else if (r->context->store == NULL)
         decide(r, cost);
-    else if (!decide_in_store(r))
+    else if (!decide_in_store(r) || !join_holds(r, cost))
         return false;
     r->limit_phase = LIMIT_DECIDED;
     look_at_route(r);
     if (r->policies.holds_wanted > 0)
-        join_holds(r, full);
+        holds_join(r, r->hold_full);
     if (r->limits.allowed || r->config->limits.dry_run)
         r->taken = r->charged = r->limits.allowed ? cost : 0;
     else
-        drop_holds(r);
+        holds_drop(r);
     return true;
 }
 
@@ -350,7 +337,7 @@ void limit_look(struct request *r)
     gather_policies(r);
     decide(r, 0);
     if (r->policies.holds_wanted > 0)
-        join_holds(r, -1);
+        holds_join(r, -1);
     r->is_limited = r->limits.count > 0;
 }
 
@@ -449,7 +436,7 @@ void limit_settle_header(struct request *r, const struct http_fields *fields)
     r->charged = r->taken;
     decide(r, 0);
     if (r->policies.holds_wanted > 0)
-        join_holds(r, -1);
+        holds_join(r, -1);
 }
 
 /* Both bodies, in KiB; what was announced is charged already. */
@@ -470,7 +457,7 @@ void limit_finish(struct request *r, uint64_t bytes_in, uint64_t bytes_out)
 
     if (r->limit_phase == LIMIT_ASKS_CLIENT || r->limit_phase == LIMIT_ASKS_ROUTE)
         limit_store_cancel(&r->limit_call); /* what it asked for is taken all the same */
-    drop_holds(r);
+    holds_drop(r);
     if (!r->is_known || r->route == NULL)
         return;
     settle_bodies(r, bytes_in, bytes_out);
