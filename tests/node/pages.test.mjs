@@ -5,7 +5,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { folder, root, startGatewayFile, startOrigin, stopAll } from "./programs.mjs";
+import { folder, root, sleep, startGatewayFile, startOrigin, stopAll } from "./programs.mjs";
 
 const page = (name) => readFileSync(join(root, name), "utf8");
 const program = process.env.GATEWAY ?? "build/gateway";
@@ -52,6 +52,20 @@ test("the tour of README.md is true", () => {
     const said = execFileSync("bash", ["-c", here], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
     for (const [, word] of promise.matchAll(/`([^`]+)`/g)) assert.ok(said.includes(word), `${command}: no ${word} in\n${said}`);
   }
+});
+
+test("the answer that README.md shows whole is the one that comes", async () => {
+  const [, block] = /^What the second of them says, whole:\n\n```\n([^]*?)^```$/m.exec(readme);
+  const names = (lines) => lines.map((line) => line.split(":")[0].toLowerCase());
+  const [status, ...shown] = block.trim().split("\n");
+  await sleep(1500); // the tour has used up the burst
+  execFileSync("curl", ["-s", `${gateway.url}/products`]);
+  const said = execFileSync("curl", ["-si", `${gateway.url}/products`], { encoding: "utf8" }).split("\r\n\r\n")[0].split("\r\n");
+  assert.equal(said[0], status);
+  assert.deepEqual(names(said.slice(1)).sort(), names(shown).sort());
+  const value = (lines, name) => lines.find((line) => line.startsWith(`${name}: `));
+  for (const name of ["Content-Type", "Via", "Vary", "X-Cache-Status", "Content-Length", "RateLimit-Policy", "X-RateLimit-Limit"])
+    assert.equal(value(said, name), value(shown, name));
 });
 
 test("what README.md links to is there", () => {
