@@ -197,8 +197,10 @@ static const struct field authorize_fields[] = {
           "asked with GET before the request goes on: 2xx lets it, 401 and 403 are the answer"),
     FIELD("timeout", kind_duration, R, authorize.timeout_ms, "500ms", 1, MINUTES(1),
           "later, or any other answer: 503"),
-    FIELD_WITH(cors_token_rule, "forward", kind_texts, R, authorize.forward, "", 0, 0,
-               "header fields that it is told; empty: Authorization and Cookie"),
+    FIELD_WITH(
+        cors_token_rule, "forward", kind_texts, R, authorize.forward, "", 0, 0,
+        "header fields that it is told beside Authorization and Cookie, and those of its yes that "
+        "take the client's place upstream"),
 };
 
 static bool authorize_is_set(const void *base)

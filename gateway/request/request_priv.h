@@ -207,6 +207,9 @@ bool route_address_may(const struct request *r);
 
 /* stage_authorize.c, stage_job.c */
 void authorize_cancel(struct request *r); /* fine without one */
+/* What the service said of who asks takes its place among what goes upstream. False: out of
+ * memory. */
+bool authorize_tell(const struct request *r, struct http_fields *fields);
 void job_cancel(struct request *r);
 
 /* split.c: sets r->upstream. False: out of memory. */

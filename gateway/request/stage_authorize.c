@@ -1,9 +1,10 @@
 /* stage_authorize.c - a service decides whether the request goes on.
  *
- * It is asked once a request, with GET, and told the method, the target and the fields that
- * the route names; nothing of its answer is kept. What is no clear yes or no (late, lost,
- * another status) is 503: a door whose keeper is away is shut. Worker's thread; callbacks
- * come from the loop, and none after authorize_cancel(). */
+ * It is asked once a request, with GET, and told the method, the target, the usual credentials
+ * and the fields that the route names. Fields of those names in a yes take the place of the
+ * client's on the way upstream (who it is, say); nothing else of its answer is kept. What is no
+ * clear yes or no (late, lost, another status) is 503: a door whose keeper is away is shut.
+ * Worker's thread; callbacks come from the loop, and none after authorize_cancel(). */
 #include "request/request_priv.h"
 
 enum { ANSWER_MOST = 16 * 1024 };
@@ -16,7 +17,8 @@ struct authorize {
     struct client_exchange *exchange;
     struct client_target target;
     struct deadline deadline;
-    struct http_fields fields, kept; /* the question's; of a refusal, for the client */
+    struct http_fields fields; /* the question's */
+    struct http_fields kept;   /* of a refusal, for the client; of a yes, for the upstream */
     struct buf body;
     int status; /* 0: no answer */
     bool has_tried_again;
@@ -87,19 +89,47 @@ static void on_done(void *arg, enum client_outcome outcome, const char *reason)
 
 /* ---- its answer ---- */
 
+static bool is_yes(int status)
+{
+    return status >= 200 && status < 300;
+}
+
+static bool is_named(const struct request *r, struct str name)
+{
+    const struct str_list *forward = &r->route->authorize.forward;
+
+    for (uint32_t i = 0; i < forward->count; i++)
+        if (str_ieq(forward->at[i], name))
+            return true;
+    return false;
+}
+
+static bool is_kept(const struct authorize *a, const struct http_field *field)
+{
+    if (is_yes(a->status))
+        return is_named(a->request, field->name);
+    return (a->status == 401 || a->status == 403) &&
+           (field->id == HTTP_WWW_AUTHENTICATE || field->id == HTTP_CONTENT_TYPE ||
+            field->id == HTTP_SET_COOKIE);
+}
+
 static void on_head(void *arg, int status, const struct http_fields *fields,
                     const struct http_answer_facts *facts)
 {
     struct authorize *a = arg;
     struct arena *arena = a->request->arena;
+    struct http_fields passed; /* without what is this hop's */
 
     (void)facts;
     a->status = status;
-    for (uint32_t i = 0; (status == 401 || status == 403) && i < fields->count; i++) {
-        struct http_field field = fields->at[i];
+    if (!http_forward_answer(fields, arena, &passed)) {
+        a->status = 0;
+        return;
+    }
+    for (uint32_t i = 0; i < passed.count; i++) {
+        struct http_field field = passed.at[i];
 
-        if (field.id != HTTP_WWW_AUTHENTICATE && field.id != HTTP_CONTENT_TYPE &&
-            field.id != HTTP_SET_COOKIE)
+        if (!is_kept(a, &field))
             continue;
         field.name = arena_copy(arena, field.name);
         field.value = arena_copy(arena, field.value);
@@ -131,19 +161,24 @@ static const struct client_handler handler = {
 
 /* ---- the question ---- */
 
+static bool add_own(const struct request *r, struct http_fields *fields, struct str name)
+{
+    struct str value = http_fields_joined_name(&r->head.fields, r->arena, name);
+
+    return value.ptr == NULL || http_fields_add(fields, name, value);
+}
+
 static bool add_told(const struct request *r, struct http_fields *fields)
 {
     static const struct str usual[] = {{"Authorization", 13}, {"Cookie", 6}};
     const struct str_list *forward = &r->route->authorize.forward;
-    uint32_t count = forward->count > 0 ? forward->count : COUNT_OF(usual);
 
-    for (uint32_t i = 0; i < count; i++) {
-        struct str name = forward->count > 0 ? forward->at[i] : usual[i];
-        struct str value = http_fields_joined_name(&r->head.fields, r->arena, name);
-
-        if (value.ptr != NULL && !http_fields_add(fields, name, value))
+    for (uint32_t i = 0; i < COUNT_OF(usual); i++)
+        if (!is_named(r, usual[i]) && !add_own(r, fields, usual[i]))
             return false;
-    }
+    for (uint32_t i = 0; i < forward->count; i++)
+        if (!add_own(r, fields, forward->at[i]))
+            return false;
     return http_fields_add(fields, STR("X-Original-Method"), r->head.method) &&
            http_fields_add(fields, STR("X-Original-URI"), r->facts.origin_form) &&
            (r->facts.authority.len == 0 ||
@@ -232,9 +267,23 @@ enum step stage_authorize(struct request *r)
         return begin(r) ? STEP_WAIT : unknown(r);
     if (a->state != AUTHORIZE_DONE)
         return STEP_WAIT;
-    if (a->status >= 200 && a->status < 300) {
+    if (is_yes(a->status)) {
         count(r, "ok");
         return STEP_NEXT;
     }
     return a->status == 401 || a->status == 403 ? refused(r, a) : unknown(r);
+}
+
+bool authorize_tell(const struct request *r, struct http_fields *fields)
+{
+    const struct authorize *a = r->authorize;
+
+    if (a == NULL)
+        return true;
+    for (uint32_t i = 0; i < a->kept.count; i++)
+        (void)http_fields_remove_name(fields, a->kept.at[i].name);
+    for (uint32_t i = 0; i < a->kept.count; i++)
+        if (!http_fields_add_field(fields, &a->kept.at[i]))
+            return false;
+    return true;
 }

@@ -293,7 +293,7 @@ static bool gather_fields(struct request *r, struct http_fields *fields)
         return false;
     if (r->cache.completes && !part_add_range(r, fields))
         return false;
-    return hide_credential(r, fields) &&
+    return hide_credential(r, fields) && authorize_tell(r, fields) &&
            identify_forward(request_rules_identify(r->crules->rules), &r->who.caller, fields) &&
            (!r->route->edits_requests || route_request_fields(r, fields));
 }

@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import http from "node:http";
 import http2 from "node:http2";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { folder, sleep, startGateway, stopAll } from "./programs.mjs";
@@ -13,6 +14,8 @@ import { folder, sleep, startGateway, stopAll } from "./programs.mjs";
 const program = process.env.GATEWAY ?? "build/gateway";
 const speaks = Number(/libcurl\/(\d+)/.exec(execFileSync(program, ["--version"], { encoding: "utf8" }))[1]) >= 8;
 const only = speaks ? false : "libcurl is older than 8";
+let ws = null;
+try { ws = createRequire(import.meta.url)("ws"); } catch { /* npm's packages are not there */ }
 const MIB = 1 << 20;
 const dir = folder();
 const pem = { cert: join(dir, "cert.pem"), key: join(dir, "key.pem") };
@@ -85,7 +88,7 @@ before(async () => {
       clear: upstream(`http://127.0.0.1:${plain.address().port}`),
     },
     routes: [
-      { name: "app", match: { path: "/*" }, upstream: "app" },
+      { name: "app", match: { path: "/*" }, upstream: "app", websocket: true },
       { name: "again", match: { path: "/again/*" }, upstream: "again", strip_prefix: "/again" },
       { name: "clear", match: { path: "/clear/*" }, upstream: "clear", strip_prefix: "/clear" },
     ],
@@ -250,4 +253,15 @@ test("to a plain target it is spoken outright", { skip: only }, async () => {
   const answers = await Promise.all(Array.from({ length: 50 }, () => ask("/clear/together")));
   assert.ok(answers.every(({ status }) => status === 200));
   assert.equal(sessions.length, count);
+});
+
+test("a WebSocket goes by HTTP/1.1, the one it was made for", { skip: ws === null && "npm's ws is not there" }, async () => {
+  const server = new ws.WebSocketServer({ noServer: true });
+  secure.on("upgrade", (request, socket, head) => server.handleUpgrade(request, socket, head, (one) => one.on("message", (bytes) => one.send(bytes))));
+  const socket = new ws.WebSocket(`ws://127.0.0.1:${port}/socket`);
+  await new Promise((done, fail) => { socket.once("open", done); socket.once("error", fail); });
+  socket.send("hello");
+  assert.equal(String(await new Promise((done) => socket.once("message", done))), "hello");
+  socket.close();
+  await new Promise((done) => socket.once("close", done));
 });
