@@ -64,6 +64,38 @@ static void collect_tokens(const struct admin *admin, struct sheet *sheet)
     raise_to(metrics_cell(sheet, M_TOKEN_REVOCATIONS), counts.revocations);
 }
 
+/* A target in its slow start is up, and counted apart. */
+static void collect_targets(const struct admin *admin, struct sheet *sheet,
+                            const struct upstream_config *upstream)
+{
+    uint64_t now_us = loop_now_us(admin->loop);
+    uint32_t counts[TARGET_STATES + 1] = {0};
+    struct target_status status;
+
+    for (uint32_t i = 0; upstreams_status(admin->shared->upstreams, upstream, i, now_us, &status);
+         i++)
+        counts[status.state == TARGET_UP && status.share < 1 ? TARGET_STATES : status.state]++;
+    for (uint32_t i = 0; i <= TARGET_STATES; i++) {
+        const char *state =
+            i == TARGET_STATES ? "slow_start" : target_state_name((enum target_state)i);
+        struct str values[] = {upstream->name, str_of(state)};
+
+        cell_gauge_set(metrics_series(sheet, M_UPSTREAM_TARGETS, COUNT_OF(values), values),
+                       (double)counts[i]);
+    }
+}
+
+static void collect_verdicts(struct sheet *sheet, struct str upstream,
+                             const struct upstream_status *status)
+{
+    for (uint32_t i = 0; i < UPSTREAM_VERDICTS; i++) {
+        struct str values[] = {upstream, str_of(upstream_verdict_name((enum upstream_verdict)i))};
+
+        raise_to(metrics_series(sheet, M_UPSTREAM_VERDICTS, COUNT_OF(values), values),
+                 status->verdicts[i]);
+    }
+}
+
 static void collect_upstream(const struct admin *admin, struct sheet *sheet,
                              const struct upstream_config *upstream)
 {
@@ -81,6 +113,8 @@ static void collect_upstream(const struct admin *admin, struct sheet *sheet,
         raise_to(metrics_series(sheet, M_UPSTREAM_EJECTIONS, COUNT_OF(values), values),
                  status.ejected[i]);
     }
+    collect_targets(admin, sheet, upstream);
+    collect_verdicts(sheet, *name, &status);
     if (upstream->health.is_on) {
         struct str good[] = {*name, STR("good")}, bad[] = {*name, STR("bad")};
 
@@ -88,7 +122,7 @@ static void collect_upstream(const struct admin *admin, struct sheet *sheet,
         raise_to(metrics_series(sheet, M_HEALTH_CHECKS, COUNT_OF(bad), bad), status.checks_bad);
     }
     if (upstream->hedge)
-        raise_to(metrics_series(sheet, M_UPSTREAM_HEDGES, 1, name), status.hedged);
+        raise_to(metrics_series(sheet, M_UPSTREAM_HEDGES, 1, name), status.verdicts[VERDICT_HEDGE]);
     if (upstream->adaptive)
         cell_gauge_set(metrics_series(sheet, M_UPSTREAM_LIMIT, 1, name), (double)status.limit);
 }

@@ -19,14 +19,13 @@ const char *breaker_name(enum breaker_state state)
     return "unknown";
 }
 
-static void write_target(struct buf *out, const struct target_status *status, uint64_t now_us)
+/* What a target and one address of it have alike. */
+static void write_state(struct buf *out, const struct target_status *status, uint64_t now_us)
 {
     uint64_t left_us = status->ejected_until_us > now_us ? status->ejected_until_us - now_us : 0;
 
-    buf_add_str(out, STR("{\"url\":"));
-    buf_add_json(out, status->url);
     buf_addf(out,
-             ",\"state\":\"%s\",\"weight\":%" PRIu32 ",\"backup\":%s,\"in_flight\":%" PRIu32
+             "\"state\":\"%s\",\"weight\":%" PRIu32 ",\"backup\":%s,\"in_flight\":%" PRIu32
              ",\"requests\":%" PRIu64 ",\"failures\":%" PRIu64 ",\"consecutive_failures\":%" PRIu32
              ",\"latency_seconds\":%.6f,\"ejected_for_seconds\":%.3f",
              target_state_name(status->state), status->weight, status->is_backup ? "true" : "false",
@@ -34,11 +33,33 @@ static void write_target(struct buf *out, const struct target_status *status, ui
              status->latency_s, (double)left_us / 1e6);
     if (left_us > 0)
         buf_addf(out, ",\"ejected_by\":\"%s\"", ejection_cause_name(status->ejected_by));
+    if (status->state == TARGET_UP && status->share < 1)
+        buf_addf(out, ",\"slow_start\":%.3f", status->share);
     if (status->success_rate >= 0)
         buf_addf(out, ",\"success_rate\":%.4f", status->success_rate);
+}
+
+static void write_target(const struct call *call, const struct upstream_config *upstream,
+                         uint32_t index, const struct target_status *status)
+{
+    struct buf *out = &call->question->text;
+    uint64_t now_us = loop_now_us(call->admin->loop);
+    struct target_status at;
+
+    buf_add_str(out, STR("{\"url\":"));
+    buf_add_json(out, status->url);
+    buf_add_char(out, ',');
+    write_state(out, status, now_us);
     if (status->addresses > 0)
-        buf_addf(out, ",\"addresses\":%" PRIu32, status->addresses);
-    buf_add_char(out, '}');
+        buf_addf(out, ",\"addresses\":%" PRIu32 ",\"at\":[", status->addresses);
+    for (uint32_t i = 0;
+         upstreams_address_status(call->admin->shared->upstreams, upstream, index, i, now_us, &at);
+         i++) {
+        buf_addf(out, "%s{\"address\":\"%.*s\",", i > 0 ? "," : "", STR_ARG(at.address));
+        write_state(out, &at, now_us);
+        buf_add_char(out, '}');
+    }
+    buf_add_str(out, status->addresses > 0 ? STR("]}") : STR("}"));
 }
 
 static void write_whole(const struct call *call, const struct upstream_config *upstream,
@@ -53,7 +74,11 @@ static void write_whole(const struct call *call, const struct upstream_config *u
              ",\"ejections\":%" PRIu64 ",\"hedges\":%" PRIu64,
              status.in_flight, status.retrying, status.queued,
              status.ejected[EJECTED_BY_FAILURES] + status.ejected[EJECTED_BY_SUCCESS_RATE],
-             status.hedged);
+             status.verdicts[VERDICT_HEDGE]);
+    for (uint32_t i = 0; i < UPSTREAM_VERDICTS; i++)
+        buf_addf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : ",\"verdicts\":{",
+                 upstream_verdict_name((enum upstream_verdict)i), status.verdicts[i]);
+    buf_add_char(out, '}');
     if (upstream->adaptive)
         buf_addf(out, ",\"adaptive_limit\":%" PRIu32, status.limit);
     buf_addf(
@@ -76,7 +101,7 @@ static void write_upstream(const struct call *call, const struct upstream_config
          upstreams_status(call->admin->shared->upstreams, upstream, i, now_us, &status); i++) {
         if (i > 0)
             buf_add_char(out, ',');
-        write_target(out, &status, now_us);
+        write_target(call, upstream, i, &status);
     }
     buf_add_str(out, STR("]}"));
 }
@@ -172,6 +197,6 @@ void put_upstream_target(struct call *call)
     }
     call->detail = arena_printf(call->question->arena, "%.*s %.*s %s", STR_ARG(upstream->name),
                                 STR_ARG(status.url), target_state_name(state));
-    write_target(&call->question->text, &status, now_us);
+    write_target(call, upstream, index, &status);
     answer_json(call, 200);
 }

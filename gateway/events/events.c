@@ -38,6 +38,7 @@ static const struct {
     [EVENT_TARGET] = {{"target", 6}, 50},
     [EVENT_BREAKER] = {{"breaker", 7}, 50},
     [EVENT_RELOAD] = {{"reload", 6}, 50},
+    [EVENT_UPSTREAM] = {{"upstream", 8}, 50},
     [EVENT_STORE] = {{"store", 5}, 50},
 };
 

@@ -15,10 +15,11 @@ enum event_kind {
     EVENT_TARGET,       /* ejected, back, up, down */
     EVENT_BREAKER,      /* opened, half open, closed */
     EVENT_RELOAD,       /* a configuration was taken or refused */
+    EVENT_UPSTREAM,     /* requests were shed, refused, queued in vain, hedged */
     EVENT_STORE,        /* the store went away or came back */
     EVENT_KINDS
 };
-/* "limit_violation", "invalidation", "target", "breaker", "reload", "store". */
+/* "limit_violation", "invalidation", "target", "breaker", "reload", "upstream", "store". */
 struct str event_kind_name(enum event_kind kind);
 
 enum { EVENT_BYTES = 480 }; /* of one row; a longer one is left out, and counted as such */

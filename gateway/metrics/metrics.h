@@ -56,6 +56,8 @@ enum metric_id {
     M_UPSTREAM_DURATION,    /* upstream_duration_seconds{upstream} histogram */
     M_UPSTREAM_RETRIES,     /* upstream_retries_total{upstream} */
     M_UPSTREAM_CONNECTIONS, /* upstream_connections{upstream,state} gauge */
+    M_UPSTREAM_TARGETS,     /* upstream_targets{upstream,state} */
+    M_UPSTREAM_VERDICTS,    /* upstream_verdicts_total{upstream,verdict} */
     M_UPSTREAM_EJECTIONS,   /* upstream_ejections_total{upstream,cause} */
     M_UPSTREAM_HEDGES,      /* upstream_hedges_total{upstream} */
     M_UPSTREAM_QUEUED,      /* upstream_queued{upstream} gauge */

@@ -11,23 +11,28 @@
 enum { WEIGHT_UNIT = 256, LEAST_RAMP = 16 /* of the unit */ };
 
 /* Little at first, for a target that is back: caches and pools are cold. */
+double target_share(const struct target *target, const struct upstream_config *config,
+                    uint64_t now_us)
+{
+    uint64_t span_us = (uint64_t)config->slow_start_ms * 1000, since_us, ejected_us;
+
+    if (span_us == 0)
+        return 1;
+    since_us = atomic_load_explicit(&target->since_us, memory_order_relaxed);
+    ejected_us = atomic_load_explicit(&target->ejected_until_us, memory_order_relaxed);
+    if (ejected_us > since_us)
+        since_us = ejected_us;
+    if (since_us == 0 || now_us >= since_us + span_us)
+        return 1;
+    return now_us <= since_us ? 0 : (double)(now_us - since_us) / (double)span_us;
+}
+
 static uint32_t weight_now(const struct target *target, const struct upstream_config *upstream,
                            uint32_t weight, uint64_t now_us)
 {
-    uint64_t span_us = (uint64_t)upstream->slow_start_ms * 1000, since_us, ejected_us;
-    uint64_t unit = WEIGHT_UNIT;
+    uint32_t unit = (uint32_t)(WEIGHT_UNIT * target_share(target, upstream, now_us));
 
-    if (span_us > 0) {
-        since_us = atomic_load_explicit(&target->since_us, memory_order_relaxed);
-        ejected_us = atomic_load_explicit(&target->ejected_until_us, memory_order_relaxed);
-        if (ejected_us > since_us)
-            since_us = ejected_us;
-        if (since_us != 0 && now_us < since_us + span_us)
-            unit = now_us <= since_us ? 0 : WEIGHT_UNIT * (now_us - since_us) / span_us;
-        if (unit < LEAST_RAMP)
-            unit = LEAST_RAMP;
-    }
-    return (uint32_t)(weight * unit);
+    return weight * (unit < LEAST_RAMP ? LEAST_RAMP : unit);
 }
 
 /* Back from an ejection it gets one request, and no other before an answer has come. */

@@ -106,7 +106,7 @@ void clock_stop(struct upstream_exchange *exchange)
 void upstream_is_stream(struct upstream_exchange *exchange, int64_t idle_timeout_ms)
 {
     /* its end may be far away, and says little: a target that restarts ends all of its streams */
-    eject_note_success(exchange->main->target);
+    attempt_note_success(exchange->main);
     exchange_tell_breaker(exchange, false);
     exchange->is_stream = true;
     exchange->total_at_us = UINT64_MAX;

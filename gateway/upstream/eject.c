@@ -32,15 +32,18 @@ bool target_is_failing(const struct target *target, uint64_t now_us)
     return atomic_load_explicit(&target->failing_until_us, memory_order_relaxed) > now_us;
 }
 
-void eject_note_answer(struct target *target)
+void eject_note_answer(const struct upstreams *upstreams, const struct upstream_config *config,
+                       struct target *target, uint64_t now_us)
 {
-    if (atomic_load_explicit(&target->is_on_trial, memory_order_relaxed))
-        atomic_store_explicit(&target->is_on_trial, false, memory_order_relaxed);
+    if (!atomic_load_explicit(&target->is_on_trial, memory_order_relaxed) ||
+        target_is_ejected(target, now_us)) /* it was asked before */
+        return;
+    if (atomic_exchange_explicit(&target->is_on_trial, false, memory_order_relaxed))
+        target_tell_return(upstreams, config, target, "answer");
 }
 
 void eject_note_success(struct target *target)
 {
-    eject_note_answer(target);
     if (atomic_load_explicit(&target->failing_until_us, memory_order_relaxed) != 0)
         atomic_store_explicit(&target->failing_until_us, 0, memory_order_relaxed);
     /* read first: writing would move the cache line between workers with every request */

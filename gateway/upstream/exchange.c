@@ -138,6 +138,7 @@ void exchange_end(struct upstream_exchange *exchange, enum upstream_kind kind, c
 {
     exchange->result.kind = kind;
     exchange->result.reason = reason;
+    verdict_note_end(exchange, kind);
     if (exchange->result.retry_after_s == 0)
         exchange->result.retry_after_s = 1;
     if (says_something(exchange, kind))

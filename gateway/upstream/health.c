@@ -84,8 +84,11 @@ static void finish(struct check *check, bool is_good, const char *reason)
              STR_ARG(check->upstream->name), STR_ARG(target->url),
              target->address.len > 0 ? " at " : "", STR_ARG(target->address),
              is_good ? "healthy again" : "unhealthy", reason);
-    target_tell(check->keeper->upstreams, check->upstream->name, target,
-                target_state_name(is_good ? TARGET_UP : TARGET_UNHEALTHY), "checks", 0);
+    if (is_good)
+        target_tell_return(check->keeper->upstreams, check->upstream, target, "checks");
+    else
+        target_tell(check->keeper->upstreams, check->upstream->name, target,
+                    target_state_name(TARGET_UNHEALTHY), "checks", 0);
 }
 
 static void on_limit(void *arg)

@@ -28,8 +28,11 @@ static bool charge(struct upstream_exchange *exchange)
 
     if (!retry_budget_allows(exchange->upstream->retry.budget,
                              atomic_load_explicit(&group->in_flight, memory_order_relaxed),
-                             atomic_load_explicit(&group->retrying, memory_order_relaxed)))
+                             atomic_load_explicit(&group->retrying, memory_order_relaxed))) {
+        verdict_note(exchange->pool->upstreams, group, VERDICT_RETRY_BUDGET,
+                     loop_now_us(exchange->pool->loop));
         return false;
+    }
     atomic_fetch_add_explicit(&group->retrying, 1, memory_order_relaxed);
     exchange->is_charged = true;
     return true;
@@ -60,7 +63,7 @@ void hedge_now(void *arg)
         drop_charge(exchange);
         return;
     }
-    atomic_fetch_add_explicit(&exchange->group->hedged, 1, memory_order_relaxed);
+    verdict_note(exchange->pool->upstreams, exchange->group, VERDICT_HEDGE, question.now_us);
     second->stale_tries = 0;
     if (!attempt_start(second, slot, place))
         attempt_drop(second); /* the first goes on */

@@ -59,3 +59,17 @@ void attempt_note_latency(const struct attempt *attempt)
         adaptive_note(&group->adaptive, took_us,
                       atomic_load_explicit(&group->in_flight, memory_order_relaxed), now);
 }
+
+void attempt_note_answer(const struct attempt *attempt)
+{
+    const struct upstream_exchange *exchange = attempt->exchange;
+
+    eject_note_answer(exchange->pool->upstreams, exchange->upstream, attempt->target,
+                      now_us(attempt));
+}
+
+void attempt_note_success(const struct attempt *attempt)
+{
+    attempt_note_answer(attempt);
+    eject_note_success(attempt->target);
+}

@@ -42,15 +42,24 @@ bool retry_budget_allows(double budget, uint32_t in_flight, uint32_t retrying)
     return retrying < ALWAYS_ALLOWED || (double)retrying < budget * (double)in_flight;
 }
 
-bool retry_is_allowed(const struct retry_case *c)
+static bool is_wanted(const struct retry_case *c)
 {
     if (c->attempts_left == 0 || c->has_head || c->body_is_lost)
         return false;
     if ((bit_of(c->kind, c->status) & c->on) == 0)
         return false;
-    if (!kind_is_unsent(c->kind) && !c->is_repeatable)
-        return false;
-    return c->is_charged || retry_budget_allows(c->budget, c->in_flight, c->retrying);
+    return kind_is_unsent(c->kind) || c->is_repeatable;
+}
+
+bool retry_lacks_budget(const struct retry_case *c)
+{
+    return is_wanted(c) && !c->is_charged &&
+           !retry_budget_allows(c->budget, c->in_flight, c->retrying);
+}
+
+bool retry_is_allowed(const struct retry_case *c)
+{
+    return is_wanted(c) && !retry_lacks_budget(c);
 }
 
 uint64_t retry_delay_us(enum upstream_kind kind, bool is_other_target, uint32_t nth,

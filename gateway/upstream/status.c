@@ -47,6 +47,14 @@ void target_tell(const struct upstreams *upstreams, struct str upstream,
     buf_free(&members);
 }
 
+void target_tell_return(const struct upstreams *upstreams, const struct upstream_config *config,
+                        const struct target *target, const char *cause)
+{
+    target_tell(upstreams, config->name, target, target_state_name(TARGET_UP), cause, 0);
+    if (config->slow_start_ms > 0)
+        target_tell(upstreams, config->name, target, "slow_start", cause, config->slow_start_ms);
+}
+
 static enum target_state state_of(const struct target *target, uint64_t now_us)
 {
     enum target_state word = (enum target_state)atomic_load(&target->named->word);
@@ -60,13 +68,14 @@ static enum target_state state_of(const struct target *target, uint64_t now_us)
     return target_is_failing(target, now_us) ? TARGET_FAILING : TARGET_UP;
 }
 
-static void add(struct target_status *status, const struct target *target, uint64_t now_us)
+static void add(struct target_status *status, const struct target *target,
+                const struct upstream_config *upstream, uint64_t now_us)
 {
     enum target_state state = state_of(target, now_us);
     uint32_t in_a_row = atomic_load(&target->consecutive);
     double latency_s = (double)atomic_load(&target->latency_us) / 1e6;
     uint32_t success_ppm = atomic_load(&target->success_ppm);
-    double rate = (double)(success_ppm - 1) / 1e6;
+    double rate = (double)(success_ppm - 1) / 1e6, share = target_share(target, upstream, now_us);
 
     status->in_flight += atomic_load(&target->in_flight);
     status->requests += atomic_load(&target->requests);
@@ -75,6 +84,8 @@ static void add(struct target_status *status, const struct target *target, uint6
         status->consecutive_failures = in_a_row;
     if (latency_s > status->latency_s)
         status->latency_s = latency_s;
+    if (share > status->share)
+        status->share = share;
     if (success_ppm > 0 && (status->success_rate < 0 || rate < status->success_rate))
         status->success_rate = rate; /* of several addresses the worst */
     if (state >= status->state)
@@ -84,13 +95,15 @@ static void add(struct target_status *status, const struct target *target, uint6
     status->ejected_by = (enum ejection_cause)atomic_load(&target->ejected_by);
 }
 
-static void read_target(struct target_status *status, const struct target *named, uint64_t now_us)
+static void read_target(struct target_status *status, const struct target *named,
+                        const struct upstream_config *upstream, uint64_t now_us)
 {
     status->state = TARGET_DOWN;
+    status->share = 0;
     for (uint32_t i = 0; i < named->address_count; i++)
-        add(status, named->addresses[i], now_us);
+        add(status, named->addresses[i], upstream, now_us);
     if (named->address_count == 0) {
-        add(status, named, now_us);
+        add(status, named, upstream, now_us);
         return;
     }
     status->addresses = named->address_count;
@@ -117,13 +130,39 @@ bool upstreams_status(struct upstreams *upstreams, const struct upstream_config 
     *status = (struct target_status){.url = upstream->targets[index].url,
                                      .weight = upstream->targets[index].weight,
                                      .is_backup = upstream->targets[index].is_backup,
+                                     .share = 1,
                                      .success_rate = -1};
     pthread_mutex_lock(&upstreams->lock);
     named = find(upstreams, upstream, index);
     if (named != NULL) /* else it is not adopted yet: nothing is known of it */
-        read_target(status, named, now_us);
+        read_target(status, named, upstream, now_us);
     pthread_mutex_unlock(&upstreams->lock);
     return true;
+}
+
+bool upstreams_address_status(struct upstreams *upstreams, const struct upstream_config *upstream,
+                              uint32_t target, uint32_t nth, uint64_t now_us,
+                              struct target_status *status)
+{
+    const struct target *named;
+    bool is_there;
+
+    if (!upstreams_status(upstreams, upstream, target, now_us, status))
+        return false;
+    pthread_mutex_lock(&upstreams->lock);
+    named = find(upstreams, upstream, target);
+    is_there = named != NULL && nth < named->address_count;
+    if (is_there) {
+        *status = (struct target_status){.url = status->url,
+                                         .address = named->addresses[nth]->address,
+                                         .weight = status->weight,
+                                         .is_backup = status->is_backup,
+                                         .state = TARGET_DOWN,
+                                         .success_rate = -1};
+        add(status, named->addresses[nth], upstream, now_us);
+    }
+    pthread_mutex_unlock(&upstreams->lock);
+    return is_there;
 }
 
 static void bring_up_one(struct target *target)
@@ -150,9 +189,12 @@ bool upstreams_set_target(struct upstreams *upstreams, const struct upstream_con
     pthread_mutex_lock(&upstreams->lock);
     named = find(upstreams, upstream, index);
     if (named != NULL && atomic_exchange(&named->word, state) != (unsigned)state) {
-        target_tell(upstreams, upstream->name, named, target_state_name(state), "operator", 0);
-        if (state == TARGET_UP)
+        if (state == TARGET_UP) {
             bring_up(named);
+            target_tell_return(upstreams, upstream, named, "operator");
+        } else {
+            target_tell(upstreams, upstream->name, named, target_state_name(state), "operator", 0);
+        }
     }
     pthread_mutex_unlock(&upstreams->lock);
     return named != NULL;
@@ -183,7 +225,8 @@ void upstreams_upstream_status(struct upstreams *upstreams, const struct upstrea
         status->ejected[i] = atomic_load(&group->ejected[i]);
     status->checks_good = atomic_load(&group->checks_good);
     status->checks_bad = atomic_load(&group->checks_bad);
-    status->hedged = atomic_load(&group->hedged);
+    for (uint32_t i = 0; i < UPSTREAM_VERDICTS; i++)
+        status->verdicts[i] = atomic_load(&group->verdicts[i].count);
 }
 
 static bool has_target(struct upstreams *upstreams, const struct upstream_config *upstream,

@@ -30,75 +30,6 @@ bool attempt_is_on(const struct attempt *attempt)
     return attempt->target != NULL;
 }
 
-static struct str host_to_send(const struct upstream_exchange *exchange,
-                               const struct target_config *target)
-{
-    char *authority, *end;
-
-    switch (exchange->upstream->host) {
-    case HOST_NAME:
-        return exchange->upstream->host_name;
-    case HOST_CLIENT:
-        if (exchange->client_host.len > 0)
-            return exchange->client_host;
-        break; /* HTTP/1.0 without Host */
-    case HOST_TARGET:
-        break;
-    }
-    if (target->port == (target->is_https ? 443 : 80))
-        return target->host;
-    authority = arena_take(exchange->arena, target->host.len + 1 + U64_DIGITS);
-    if (authority == NULL)
-        return target->host;
-    memcpy(authority, target->host.ptr, target->host.len);
-    end = authority + target->host.len;
-    *end++ = ':';
-    end += u64_write(end, target->port);
-    return str_at(authority, (size_t)(end - authority));
-}
-
-/* How long this try's answer is waited for, as the target is told: until the deadline of the try
- * or of the whole, whichever comes first. */
-static void tell_deadline(struct upstream_exchange *exchange, uint64_t now)
-{
-    uint64_t left_ms = (uint64_t)exchange->upstream->first_byte_timeout_ms;
-    struct http_field *field = &exchange->fields.at[exchange->fields.count - 1];
-    char *end = exchange->deadline_text + sizeof(exchange->deadline_text), *at = end;
-
-    if (exchange->total_at_us != UINT64_MAX) {
-        uint64_t total_ms = exchange->total_at_us > now ? (exchange->total_at_us - now) / 1000 : 0;
-
-        left_ms = total_ms < left_ms ? total_ms : left_ms;
-    }
-    do {
-        *--at = (char)('0' + left_ms % 10);
-        left_ms /= 10;
-    } while (left_ms > 0);
-    field->value = str_at(at, (size_t)(end - at));
-}
-
-/* An address that was looked up takes the name's place; TLS needs the name too. */
-struct client_target target_for_client(const struct upstream_config *upstream, uint32_t origin,
-                                       const struct target *target)
-{
-    const struct target_config *config = &upstream->targets[origin];
-    bool is_by_address = target->address.len > 0 && !config->is_https;
-
-    return (struct client_target){
-        .is_https = config->is_https,
-        .host = is_by_address ? target->address : config->host,
-        .address = config->is_https ? target->address : STR_NONE,
-        .port = config->port,
-        .tls_ca = upstream->tls.ca,
-        .tls_verify = upstream->tls.verify,
-        .tls_cert = upstream->tls.cert,
-        .tls_key = upstream->tls.key,
-        .unix_path = config->unix_path,
-        .protocol = upstream->protocol == PROTOCOL_HTTP2 ? CLIENT_HTTP2 : CLIENT_HTTP1,
-        .keepalive = upstream->keepalive,
-    };
-}
-
 static bool start_client(struct attempt *attempt);
 
 /* On the target that was picked. False: out of memory. */
@@ -108,7 +39,7 @@ static bool try_target(struct attempt *attempt)
 
     attempt->started_us = now_us(exchange);
     attempt->status = 0;
-    tell_deadline(exchange, attempt->started_us);
+    attempt_tell_deadline(exchange, attempt->started_us);
     body_rewind(exchange);
     if (!start_client(attempt))
         return false;
@@ -215,6 +146,9 @@ static bool may_retry(const struct attempt *attempt, enum upstream_kind kind)
         .retrying = atomic_load_explicit(&exchange->group->retrying, memory_order_relaxed),
     };
 
+    if (retry_lacks_budget(&c))
+        verdict_note(exchange->pool->upstreams, exchange->group, VERDICT_RETRY_BUDGET,
+                     now_us(exchange));
     return retry_is_allowed(&c);
 }
 
@@ -306,7 +240,7 @@ static void end_as(struct attempt *attempt, enum upstream_kind kind, const char 
     if (has_try && is_targets_fault(attempt, kind))
         attempt_note_failure(attempt);
     else if (has_try && kind == UPSTREAM_OK && attempt->status < 500) /* whole: not before */
-        eject_note_success(attempt->target);
+        attempt_note_success(attempt);
     if (has_try)
         across = find_across(attempt, kind, &slot, &place);
     attempt_drop(attempt);
@@ -380,7 +314,7 @@ static void on_head(void *arg, int status, const struct http_fields *fields,
     if (status >= 500)
         attempt_note_failure(attempt);
     else
-        eject_note_answer(attempt->target);
+        attempt_note_answer(attempt);
     take_over(attempt);
     if (status >= 500 || exchange->is_trial)
         exchange_tell_breaker(exchange, status >= 500);
@@ -482,7 +416,7 @@ static bool start_client(struct attempt *attempt)
         .target = &attempt->client_target,
         .method = exchange->method,
         .path = exchange->path,
-        .host = host_to_send(exchange, &upstream->targets[attempt->origin]),
+        .host = attempt_host(exchange, &upstream->targets[attempt->origin]),
         .fields = &exchange->fields,
         .body = exchange->body,
         .body_length = exchange->body_length,

@@ -34,11 +34,13 @@ enum target_state {
     TARGET_DRAINING,
     TARGET_DOWN
 };
+enum { TARGET_STATES = TARGET_DOWN + 1 };
 const char *target_state_name(enum target_state state);
 enum ejection_cause { EJECTED_BY_FAILURES, EJECTED_BY_SUCCESS_RATE, EJECTION_CAUSES };
 const char *ejection_cause_name(enum ejection_cause cause); /* failures, success_rate */
 struct target_status {
     struct str url;
+    struct str address; /* of upstreams_address_status(): lives as long as the registry */
     enum target_state state;
     bool is_backup;
     uint32_t weight, addresses; /* addresses: that a name has now; 0: not looked up */
@@ -48,11 +50,17 @@ struct target_status {
     double latency_s;          /* moving average of the time to the first byte; 0: none yet */
     uint64_t ejected_until_us; /* 0: not */
     enum ejection_cause ejected_by;
+    double share;        /* of its weight, in its slow start; else 1 */
     double success_rate; /* in the last interval of ejection.success_rate; below 0: not known */
 };
 /* The state of a target of an upstream; false when the index is past the end. */
 bool upstreams_status(struct upstreams *upstreams, const struct upstream_config *upstream,
                       uint32_t target, uint64_t now_us, struct target_status *status);
+/* The same of one address of a name, by its place; false when there is none. The state is DRAINING
+ * or DOWN when the target is. */
+bool upstreams_address_status(struct upstreams *upstreams, const struct upstream_config *upstream,
+                              uint32_t target, uint32_t nth, uint64_t now_us,
+                              struct target_status *status);
 /* An operator's word on a target: UP, DRAINING or DOWN. It outlives reloads, as the target does.
  * False: the index is past the end. */
 bool upstreams_set_target(struct upstreams *upstreams, const struct upstream_config *upstream,
@@ -60,12 +68,25 @@ bool upstreams_set_target(struct upstreams *upstreams, const struct upstream_con
 
 /* BREAKER_HALF_OPEN: trials are let through. The values are those of circuit_breaker_state. */
 enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };
+/* What was decided about requests. */
+enum upstream_verdict {
+    VERDICT_SHED, /* over the adaptive limit */
+    VERDICT_QUEUE_FULL,
+    VERDICT_QUEUE_TIMEOUT,
+    VERDICT_RETRY_BUDGET, /* not tried again, or not hedged, for want of budget */
+    VERDICT_HEDGE,        /* sent to a second target */
+    VERDICT_BREAKER,      /* refused, as it is open */
+    VERDICT_NO_TARGET,
+    UPSTREAM_VERDICTS
+};
+const char *upstream_verdict_name(enum upstream_verdict verdict);
 struct upstream_status { /* of an upstream as a whole; counts are since the start of the process */
     enum breaker_state breaker;
     uint64_t breaker_open_us; /* time left; 0: not open */
     uint32_t in_flight, retrying, queued;
     uint32_t limit; /* of an adaptive upstream; 0: it is none, or nothing is known yet */
-    uint64_t breaker_opened, hedged;
+    uint64_t breaker_opened;
+    uint64_t verdicts[UPSTREAM_VERDICTS];
     uint64_t ejected[EJECTION_CAUSES];
     uint64_t checks_good, checks_bad; /* active ones */
 };

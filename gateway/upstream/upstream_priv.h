@@ -13,8 +13,10 @@
  * retry.c     may it be tried again, and when: pure but for the budget's counters
  * kind.c      how a try ended, in the words of logs and metrics
  * pool.c      one worker's client and its view of the registry
+ * verdict.c   what was decided about requests, counted and told
  * exchange.c  a request's life
  * try.c       its tries
+ * attempt.c   where one goes, and what it tells the target
  * note.c      what they tell of their targets
  * hedge.c     a second one beside the first
  * keeper.c    the main thread's part: active checks and names
@@ -121,8 +123,10 @@ struct group { /* an upstream, by name; lives as long as the registry */
     atomic_uint in_flight;  /* exchanges */
     atomic_uint retrying;   /* of them in a retry or a hedge, or waiting for one */
     atomic_uint queued;     /* of them waiting for a target */
-    _Atomic uint64_t ejected[EJECTION_CAUSES], hedged, checks_good,
-        checks_bad; /* since the start */
+    _Atomic uint64_t ejected[EJECTION_CAUSES], checks_good, checks_bad; /* since the start */
+    struct verdict {
+        _Atomic uint64_t count, tell_at_us;
+    } verdicts[UPSTREAM_VERDICTS];
     struct breaker breaker;
     struct latency latency;
     struct adaptive adaptive;
@@ -160,6 +164,12 @@ bool target_is_usable(const struct target *target);
  * notice). */
 void target_tell(const struct upstreams *upstreams, struct str upstream,
                  const struct target *target, const char *state, const char *cause, int64_t for_ms);
+/* Two events at most: it is up again, by `cause`, and gets its share little by little. */
+void target_tell_return(const struct upstreams *upstreams, const struct upstream_config *config,
+                        const struct target *target, const char *cause);
+/* How much of its weight it has now, 0 to 1, in its slow start. */
+double target_share(const struct target *target, const struct upstream_config *config,
+                    uint64_t now_us);
 /* It returns after the checks, or an operator, had kept it out. */
 void target_set_healthy(struct target *target, bool is_healthy, uint64_t now_us);
 
@@ -212,7 +222,8 @@ bool choose_across(struct slot *slot, const struct choose_question *question,
 uint32_t eject_most(double share, uint32_t count);
 void eject_note_success(struct target *target);
 /* It has answered, though the answer is not whole yet: what it may get is no longer held back. */
-void eject_note_answer(struct target *target);
+void eject_note_answer(const struct upstreams *upstreams, const struct upstream_config *config,
+                       struct target *target, uint64_t now_us);
 void eject_note_failure(struct upstreams *upstreams, const struct upstream_config *config,
                         const struct members *members, struct target *target, uint64_t now_us);
 /* For its success rate, unless too many are out already. `why`: for the log. */
@@ -244,6 +255,7 @@ struct retry_case {
     uint32_t in_flight, retrying;
 };
 bool retry_is_allowed(const struct retry_case *c);
+bool retry_lacks_budget(const struct retry_case *c); /* and nothing else forbids it */
 bool retry_budget_allows(double budget, uint32_t in_flight, uint32_t retrying);
 /* Wait before it, in microseconds; `nth` counts from 1. */
 uint64_t retry_delay_us(enum upstream_kind kind, bool is_other_target, uint32_t nth,
@@ -354,14 +366,29 @@ void try_now(void *exchange); /* deadline: begins one, waits for one, or ends th
 void try_end(struct attempt *attempt, enum upstream_kind kind, const char *reason);
 /* On a target that was chosen. False: out of memory. */
 bool attempt_start(struct attempt *attempt, struct slot *slot, uint32_t place) MUST_USE;
-struct client_target target_for_client(const struct upstream_config *upstream, uint32_t origin,
-                                       const struct target *target);
 struct attempt *attempt_other(struct attempt *attempt);
 bool attempt_is_on(const struct attempt *attempt);
 
 /* ---- note.c ---- */
 void attempt_note_failure(const struct attempt *attempt);
 void attempt_note_latency(const struct attempt *attempt); /* its head has come */
+void attempt_note_answer(const struct attempt *attempt);  /* and is none of a failure */
+void attempt_note_success(const struct attempt *attempt); /* the answer is whole */
+
+/* ---- verdict.c ---- */
+void verdict_note(struct upstreams *upstreams, struct group *group, enum upstream_verdict verdict,
+                  uint64_t now_us);
+/* Of an exchange that was refused; of another nothing. */
+void verdict_note_end(const struct upstream_exchange *exchange, enum upstream_kind kind);
+
+/* ---- attempt.c ---- */
+/* The Host field's value. */
+struct str attempt_host(const struct upstream_exchange *exchange,
+                        const struct target_config *target);
+/* How long this try's answer is waited for, into its field. */
+void attempt_tell_deadline(struct upstream_exchange *exchange, uint64_t now);
+struct client_target target_for_client(const struct upstream_config *upstream, uint32_t origin,
+                                       const struct target *target);
 
 /* ---- keeper.c, health.c, names.c: the main thread's ---- */
 struct check;

@@ -157,7 +157,7 @@ static void one_at_a_time_after_an_ejection(void **state)
         to_a += place == 0;
     }
     assert_int_equal(to_a, 1);
-    eject_note_answer(slot.members.targets[0]);
+    eject_note_answer(upstreams, &config, slot.members.targets[0], question.now_us);
     for (int i = 0; i < 10; i++) {
         assert_int_equal(choose_target(&slot, &question, &place), CHOICE_TARGET);
         to_a += place == 0;

@@ -25,7 +25,7 @@ static void a_slow_get_is_hedged(void **state)
     assert_true(str_eq(seen.result.target, s.targets[1].url));
     assert_int_equal(seen.tries, 1); /* who was dropped has neither failed nor answered */
     upstreams_upstream_status(s.upstreams, &s.config, 0, &status);
-    assert_int_equal(status.hedged, 1);
+    assert_int_equal(status.verdicts[VERDICT_HEDGE], 1);
     assert_int_equal(status.retrying, 0);
     assert_int_equal(status.in_flight, 0);
     seen = (struct seen){0}; /* never what may not be repeated */
