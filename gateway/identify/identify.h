@@ -115,6 +115,8 @@ void identify_store_hear(struct identify_store *store, struct str news);
 void identify_store_catch_up(struct identify_store *store, bool was_lost);
 /* All that was there has been read once. */
 bool identify_store_is_loaded(const struct identify_store *store);
+/* It cannot be reached, and that is known. */
+bool identify_store_is_away(const struct identify_store *store);
 
 /* ---- one worker's: its thread, but for new and free ---- */
 /* loop: where the worker lives. NULL: out of memory. */

@@ -314,6 +314,11 @@ bool identify_store_is_loaded(const struct identify_store *store)
     return store->is_loaded;
 }
 
+bool identify_store_is_away(const struct identify_store *store)
+{
+    return redis_is_away(store->redis);
+}
+
 /* ---- life ---- */
 
 static void on_change(void *arg, bool is_up, struct str why)

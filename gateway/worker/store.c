@@ -232,8 +232,8 @@ static void on_wait(void *arg)
 {
     struct gateway *g = arg;
     uint64_t now_us = loop_now_us(g->loop);
-    bool is_over =
-        knows_enough(g) || now_us >= g->wait_until_us || redis_is_away(bus_redis(g->bus));
+    bool is_away = redis_is_away(bus_redis(g->bus)) || identify_store_is_away(g->revoked);
+    bool is_over = knows_enough(g) || now_us >= g->wait_until_us || is_away;
 
     if (!is_over) {
         CHECK(deadline_set(g->loop, &g->wait, now_us + WAIT_LOOK_US));

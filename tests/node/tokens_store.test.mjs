@@ -146,6 +146,7 @@ test("a gateway is not ready before it knows what is revoked; a store that is aw
       peer.write("-LOADING Redis is loading the dataset in memory\r\n");
     });
   });
+  loading.unref();
   await new Promise((resolve) => loading.listen(socket, resolve));
   const port = await freePort();
   let isReady = false;
@@ -168,6 +169,7 @@ test("a gateway is not ready before it knows what is revoked; a store that is aw
       from.pipe(to);
     }
   });
+  relay.unref();
   await new Promise((resolve) => relay.listen(socket, resolve));
   const b = await starting;
   assert.equal(await ready(), "200 ");
