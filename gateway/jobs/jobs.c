@@ -13,6 +13,7 @@ enum {
     ANSWER_US = 1000000,
     CONNECT_US = 1000000,
     SOON_US = 20000,
+    FRESH_US = JOBS_PERIOD_US * 9 / 10, /* read by any worker: not again in this period */
     MOST_REPLY = 64 << 20
 };
 
@@ -37,7 +38,8 @@ static struct job *job_new(struct jobs *jobs, struct job_key key)
     job->kind = key.kind;
     job->key = str_at(copy, key.text.len);
     job->value = buf_new(JOBS_MAX_VALUE);
-    if (!map_put(jobs->by_key, job->key, job))
+    job->note = board_hold(jobs->board, job->key);
+    if (job->note == NULL || !map_put(jobs->by_key, job->key, job))
         goto failed;
     job->next = jobs->all;
     job->back = &jobs->all;
@@ -47,6 +49,8 @@ static struct job *job_new(struct jobs *jobs, struct job_key key)
     ear_follow(jobs, job);
     return job;
 failed:
+    if (job != NULL)
+        board_release(jobs->board, &job->note);
     free(job);
     free(copy);
     return NULL;
@@ -58,6 +62,7 @@ static void job_free(struct jobs *jobs, struct job *job)
     *job->back = job->next;
     if (job->next != NULL)
         job->next->back = job->back;
+    board_release(jobs->board, &job->note);
     buf_free(&job->value);
     free((void *)(uintptr_t)job->key.ptr);
     free(job);
@@ -110,16 +115,15 @@ static void on_reply(void *arg, enum redis_outcome outcome, const struct redis_r
     for (size_t i = 0; i < batch->count; i++) {
         const struct redis_reply *item = is_sound ? redis_item(reply, i) : NULL;
         struct job *job = batch->at[i];
+        bool is_text = item != NULL && item->form == REDIS_STRING;
+        enum job_state state = is_text ? JOB_FOUND : item != NULL ? JOB_ABSENT : JOB_AWAY;
 
         job->is_on_its_way = false;
+        board_tell(batch->jobs->board, job->note, batch->sent_us, state,
+                   is_text ? item->text : STR_NONE);
         if (item != NULL && job->published_us >= batch->sent_us)
             continue; /* read before what was published since */
-        if (item == NULL)
-            job_learn(batch->jobs, job, JOB_AWAY, STR_NONE);
-        else if (item->form == REDIS_STRING)
-            job_learn(batch->jobs, job, JOB_FOUND, item->text);
-        else
-            job_learn(batch->jobs, job, JOB_ABSENT, STR_NONE);
+        job_learn(batch->jobs, job, state, is_text ? item->text : STR_NONE);
     }
     batch_free(batch);
 }
@@ -161,8 +165,32 @@ static void ask(struct jobs *jobs, struct job *const *at, size_t count)
 {
     if (count == 0 || send_batch(jobs, at, count))
         return;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        board_tell(jobs->board, at[i]->note, 0, JOB_AWAY, STR_NONE);
         job_learn(jobs, at[i], JOB_AWAY, STR_NONE);
+    }
+}
+
+/* What another worker has read, or is reading. */
+static enum board_say take_from_board(struct jobs *jobs, struct job *job, uint64_t fresh_us)
+{
+    bool has_value = job->state == JOB_FOUND || job->state == JOB_ABSENT;
+    struct board_view view = {.version = has_value ? job->note_version : UINT64_MAX,
+                              .value = &jobs->from_board};
+    enum board_say say =
+        board_look(jobs->board, job->note, loop_now_us(jobs->loop), fresh_us, &view);
+
+    if (say != BOARD_KNOWN)
+        return say;
+    job->note_version = view.version;
+    if (view.sent_us <= job->published_us)
+        return say; /* older than what was published */
+    if (view.is_news)
+        job_learn(jobs, job, view.state, buf_str(view.value));
+    else
+        deliver(job);
+    job->known_us = view.sent_us;
+    return say;
 }
 
 /* Keys of a Cluster live on different nodes: one command each. */
@@ -180,6 +208,17 @@ static void be_soon(struct jobs *jobs)
     if (!deadline_is_set(&jobs->soon))
         CHECK(
             deadline_set(jobs->loop, &jobs->soon, now_us > jobs->soon_us ? now_us : jobs->soon_us));
+}
+
+/* The next moment, with the others that are asked for. */
+static void ask_again(struct jobs *jobs, struct job *job)
+{
+    if (!job->is_asked) {
+        job->is_asked = true;
+        job->next_asked = jobs->asked;
+        jobs->asked = job;
+    }
+    be_soon(jobs);
 }
 
 static void on_soon(void *arg)
@@ -202,12 +241,23 @@ static void on_soon(void *arg)
         job->is_asked = false;
         if (job->state != JOB_NOT_READ && now_us - job->known_us < JOBS_FRESH_US) {
             deliver(job);
-        } else if (!job->is_on_its_way) {
+            continue;
+        }
+        if (job->is_on_its_way)
+            continue;
+        switch (take_from_board(jobs, job, JOBS_FRESH_US)) {
+        case BOARD_KNOWN:
+            break;
+        case BOARD_BEING_READ:
+            ask_again(jobs, job);
+            break;
+        case BOARD_READ_IT:
             batch[count++] = job;
-            if (count == batch_size(jobs)) {
-                ask(jobs, batch, count);
-                count = 0;
-            }
+            break;
+        }
+        if (count == batch_size(jobs)) {
+            ask(jobs, batch, count);
+            count = 0;
         }
     }
     ask(jobs, batch, count);
@@ -228,6 +278,8 @@ static void on_period(void *arg)
             job_free(jobs, job);
             continue;
         }
+        if (take_from_board(jobs, job, FRESH_US) != BOARD_READ_IT)
+            continue;
         batch[count++] = job;
         if (count == batch_size(jobs)) {
             ask(jobs, batch, count);
@@ -272,12 +324,7 @@ bool job_watch(struct jobs *jobs, struct job_watch *watch, struct job_key key, j
     job->watches = watch;
     jobs->watch_count++;
     cell_gauge_add(jobs->watching, 1);
-    if (!job->is_asked) {
-        job->is_asked = true;
-        job->next_asked = jobs->asked;
-        jobs->asked = job;
-    }
-    be_soon(jobs);
+    ask_again(jobs, job);
     if (!deadline_is_set(&jobs->period))
         CHECK(deadline_set(jobs->loop, &jobs->period, loop_now_us(jobs->loop) + JOBS_PERIOD_US));
     return true;
@@ -295,8 +342,8 @@ void job_unwatch(struct jobs *jobs, struct job_watch *watch)
     cell_gauge_add(jobs->watching, -1);
 }
 
-struct jobs *jobs_new(struct loop *loop, const struct config *config, struct sheet *sheet,
-                      struct fail *why)
+struct jobs *jobs_new(struct loop *loop, struct job_board *board, const struct config *config,
+                      struct sheet *sheet, struct fail *why)
 {
     struct jobs *jobs = calloc(1, sizeof(*jobs));
 
@@ -306,6 +353,8 @@ struct jobs *jobs_new(struct loop *loop, const struct config *config, struct she
         return NULL;
     }
     jobs->loop = loop;
+    jobs->board = board;
+    jobs->from_board = buf_new(JOBS_MAX_VALUE);
     jobs->sheet = sheet;
     jobs->soon = (struct deadline){.fn = on_soon, .arg = jobs};
     jobs->period = (struct deadline){.fn = on_period, .arg = jobs};
@@ -338,5 +387,6 @@ void jobs_free(struct jobs **jobs)
         job_free(old, job);
     }
     map_free(&old->by_key);
+    buf_free(&old->from_board);
     free(old);
 }

@@ -1,12 +1,12 @@
 /* jobs.h - answers read straight from the store: a job's progress, a task's result.
  *
  * Applications write them as plain keys: job:{id}:progress, or Celery's celery-task-meta-{id}.
- * However many requests wait for a job, one poll of a worker asks for all of them each period
- * (MGET), so that watchers cost Redis nothing; what Celery publishes comes at once. Bounded: keys,
- * watchers and bytes of a value.
+ * However many requests wait for a job, on however many workers, each key is read once a period
+ * (MGET of many), so that watchers cost Redis nothing; what Celery publishes comes at once.
+ * Bounded: keys, watchers and bytes of a value.
  *
- * Threads: it belongs to its loop's thread. Callbacks come from the loop, never from inside the
- * call that asked. */
+ * Threads: the board is the process's; the rest belongs to its loop's thread. Callbacks come from
+ * the loop, never from inside the call that asked. */
 #ifndef GATEWAY_JOBS_H
 #define GATEWAY_JOBS_H
 #include "base/base.h"
@@ -47,9 +47,13 @@ struct job_watch { /* the caller's, zeroed */
     struct job_watch *next, **back;
 };
 
+/* What any worker has read, for all; one a process, and outlives them. NULL: out of memory. */
+struct job_board;
+struct job_board *job_board_new(void) MUST_USE;
+void job_board_free(struct job_board **board);
 /* Connects when the first watch comes. NULL with the reason. */
-struct jobs *jobs_new(struct loop *loop, const struct config *config, struct sheet *sheet,
-                      struct fail *why) MUST_USE;
+struct jobs *jobs_new(struct loop *loop, struct job_board *board, const struct config *config,
+                      struct sheet *sheet, struct fail *why) MUST_USE;
 void jobs_free(struct jobs **jobs); /* when nobody watches */
 struct job_key {
     enum job_kind kind; /* CELERY: a change is also published, on the channel of that name */

@@ -175,29 +175,31 @@ static void on_again(void *arg)
     start_those_that_may(arg);
 }
 
-static struct picture_job *next_waiting(const struct request_context *context)
+static void start(struct picture_job *job)
 {
-    struct picture_job *job = context->pictures.first;
-
-    while (job != NULL && job->is_under_way)
-        job = job->next;
-    return job;
+    job->is_under_way = loop_work(job->context->loop, decode, decoded, job);
+    if (job->is_under_way)
+        return;
+    atomic_fetch_sub(&job->shared->decoding, 1); /* out of memory */
+    job->result = IMAGE_TOO_BIG;
+    tell(job);
 }
 
 static void start_those_that_may(struct request_context *context)
 {
     struct deadline *again = &context->pictures.again;
-    struct picture_job *job = next_waiting(context);
+    bool is_full = false;
 
-    for (; job != NULL && take_place(context->shared); job = next_waiting(context)) {
-        job->is_under_way = loop_work(context->loop, decode, decoded, job);
-        if (!job->is_under_way) { /* out of memory */
-            atomic_fetch_sub(&context->shared->decoding, 1);
-            job->result = IMAGE_TOO_BIG;
-            tell(job);
-        }
+    for (struct picture_job *job = context->pictures.first, *next; job != NULL; job = next) {
+        next = job->next;
+        if (job->is_under_way)
+            continue;
+        is_full = !take_place(context->shared);
+        if (is_full)
+            break;
+        start(job);
     }
-    if (job == NULL || deadline_is_set(again))
+    if (!is_full || deadline_is_set(again))
         return;
     *again = (struct deadline){.fn = on_again, .arg = context};
     CHECK(deadline_set(context->loop, again, loop_now_us(context->loop) + LOOK_AGAIN_US));

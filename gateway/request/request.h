@@ -37,6 +37,7 @@ struct request_shared {
     struct upstreams *upstreams;
     struct identify_shared *identify; /* NULL (in tests): no key sets, nothing is revoked */
     struct metrics *metrics;
+    struct job_board *jobs;          /* what workers have read of jobs */
     struct advise *advise;           /* NULL: nothing is observed */
     struct events *events;           /* may be NULL */
     struct request_records *records; /* NULL: none are kept */

@@ -231,6 +231,7 @@ static bool make_shared(struct gateway *g, struct config *config, struct fail *w
     process_share_seed(g, config);
     g->shared.cache =
         cache_new(config->cache.memory_bytes, config->cache.max_object_bytes, &g->shared.seed);
+    g->shared.jobs = job_board_new();
     g->shared.limiter = limiter_new(config->limits.max_clients, &g->shared.seed);
     g->shared.upstreams = upstreams_new();
     g->shared.identify = identify_shared_new();
@@ -243,8 +244,8 @@ static bool make_shared(struct gateway *g, struct config *config, struct fail *w
         upstreams_tell(g->shared.upstreams, g->shared.events);
     if (g->shared.cache == NULL || g->shared.limiter == NULL || g->shared.upstreams == NULL ||
         g->shared.identify == NULL || g->shared.metrics == NULL || g->shared.records == NULL ||
-        g->shared.events == NULL || g->shared.advise == NULL || g->counts == NULL ||
-        !upstreams_adopt(g->shared.upstreams, config))
+        g->shared.events == NULL || g->shared.advise == NULL || g->shared.jobs == NULL ||
+        g->counts == NULL || !upstreams_adopt(g->shared.upstreams, config))
         return fail_set(why, "out of memory");
     g->rules = request_rules_new(config, &g->shared, why);
     g->tls = g->rules != NULL ? server_tls_new(config, why) : NULL;
@@ -383,6 +384,7 @@ static void finish(struct gateway *g)
     request_rules_release(&g->rules);
     server_tls_release(&g->tls);
     cache_free(&g->shared.cache);
+    job_board_free(&g->shared.jobs);
     limit_share_free(&g->shared.share);
     limit_store_free(&g->shared.store);
     limiter_free(&g->shared.limiter);

@@ -106,7 +106,7 @@ static bool open_pictures(struct worker *worker, const struct config *config, st
 static bool open_store(struct worker *worker, const struct config *config, struct fail *why)
 {
     if (!str_eq(store_url(config, STORE_JOBS), STR("memory:"))) {
-        worker->jobs = jobs_new(worker->loop, config, worker->sheet, why);
+        worker->jobs = jobs_new(worker->loop, worker->shared->jobs, config, worker->sheet, why);
         if (worker->jobs == NULL)
             return false;
         request_context_use_jobs(worker->context, worker->jobs);

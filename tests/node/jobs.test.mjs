@@ -38,11 +38,11 @@ const get = (path, headers = {}) => fetch(gateway.url + path, { headers });
 const commands = () => Number(/total_commands_processed:(\d+)/.exec(cli("info", "stats"))[1]);
 
 /** Reads events until the stream ends; `seen` grows on the way. */
-function follow(path, headers = {}) {
+function follow(path, headers = {}, url = gateway.url) {
   const seen = [];
   let request;
   const ended = new Promise((resolve, reject) => {
-    request = http.get(gateway.url + path, { agent: false, headers: { Accept: "text/event-stream", ...headers } }, (answer) => {
+    request = http.get(url + path, { agent: false, headers: { Accept: "text/event-stream", ...headers } }, (answer) => {
       let text = "";
       seen.status = answer.statusCode;
       seen.type = answer.headers["content-type"];
@@ -152,6 +152,28 @@ test("a thousand watchers of one job cost Redis a few commands a second", { skip
   assert.ok(watchers.slice(500).every(({ seen }) => seen.at(-1).progress === 100));
   await sleep(500);
   assert.match(await (await fetch(`${gateway.admin}/metrics`)).text(), /gateway_job_watchers 0/);
+});
+
+test("four workers read a job once a period for all of them", { skip }, async () => {
+  const many = await startGateway({
+    server: { listen: ["127.0.0.1:0"], workers: 4 }, admin: { listen: "127.0.0.1:0" }, limits: { enabled: false },
+    store: { url: "memory:", roles: { jobs: { url: `redis://127.0.0.1:${port}/2` } } },
+    routes: [{ name: "status", match: { path: "/status/{job_id}" }, job: { kind: "progress" } }],
+    log: { access: "off" },
+  });
+  const reads = () => Number(/cmdstat_mget:calls=(\d+)/.exec(cli("info", "commandstats"))[1]);
+  progress("shared", { progress: 1 });
+  const watchers = Array.from({ length: 400 }, () => follow("/status/shared", {}, many.url));
+  await until(() => watchers.every(({ seen }) => seen.length === 1), 30000);
+  await until(() => cli("client", "list").split("name=gateway-jobs ").length >= 3); // more than one worker has watchers
+  const first = reads(), began = Date.now();
+  await sleep(4000);
+  const spent = (reads() - first) / ((Date.now() - began) / 1000);
+  assert.ok(spent <= 3, `${spent} reads a second, of a period of half a second`);
+  progress("shared", { progress: 100 });
+  await Promise.all(watchers.map(({ ended }) => ended));
+  assert.ok(watchers.every(({ seen }) => seen.at(-1).progress === 100));
+  assert.equal(await stop(many.child), 0);
 });
 
 test("what Celery publishes is told at once, and its channel is left with its last watcher", { skip }, async () => {
