@@ -169,6 +169,8 @@ static void answer_group(struct limit_store *store, struct limit_group *group, s
 
 static void answer_batch(struct limit_batch *batch, const struct redis_reply *reply, bool is_late)
 {
+    for (uint32_t i = 0; i < batch->count; i++) /* their copies will be written */
+        limit_hint(batch->store->limiter, batch->groups[i].policies[0].key);
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct redis_reply *item = redis_item(reply, i);
 

@@ -56,6 +56,8 @@ void batch_free(struct limit_batch *batch)
 static bool same_question(const struct limit_group *group, const struct limit_call *call,
                           enum packed_op op, uint64_t cost)
 {
+    if (group->policies[0].key.lo != call->policies[0].key.lo) /* all but one of a turn's */
+        return false;
     if (group->op != op || group->cost != cost || group->policy_count != call->policy_count)
         return false;
     for (uint32_t i = 0; i < call->policy_count; i++)
