@@ -46,9 +46,10 @@ struct trace_context trace_begin(struct str traceparent, double share)
 void trace_write_parent(char to[TRACE_PARENT_LEN], const struct trace_context *context,
                         uint64_t span)
 {
-    memcpy(to, "00-", 3);
+    to[0] = to[1] = '0'; /* the version */
+    to[2] = to[35] = to[52] = '-';
     (void)hex_write(hex_write(to + 3, context->high, 16), context->low, 16);
-    to[35] = '-';
     (void)hex_write(to + 36, span, 16);
-    memcpy(to + 52, context->is_sampled ? "-01" : "-00", 3);
+    to[53] = '0';
+    to[54] = context->is_sampled ? '1' : '0';
 }
