@@ -151,19 +151,21 @@ void record_fill(struct request_record *record, struct request *r, const struct 
     put_request(record, r);
 }
 
-static void write_to(struct ring *ring, struct request *r, const struct request_end *end)
-{
-    record_fill(ring_open(ring), r, end);
-    ring_close(ring);
-}
-
+/* The second ring gets a copy: nobody but this thread writes into the first. */
 void record_write(struct request *r, const struct request_end *end)
 {
+    struct request_record *record;
+
     if (r->context->recent == NULL)
         return;
-    write_to(r->context->recent, r, end);
-    if (end->status >= 400 || end->duration_us >= (uint64_t)r->config->log.slow_ms * 1000)
-        write_to(r->context->notable, r, end);
+    record = ring_open(r->context->recent);
+    record_fill(record, r, end);
+    ring_close(r->context->recent);
+    if (end->status < 400 && end->duration_us < (uint64_t)r->config->log.slow_ms * 1000)
+        return;
+    memcpy(ring_open(r->context->notable), record,
+           offsetof(struct request_record, text) + record->text_len);
+    ring_close(r->context->notable);
 }
 
 /* ---- reading ---- */
