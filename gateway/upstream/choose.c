@@ -38,8 +38,7 @@ static uint32_t weight_now(const struct target *target, const struct upstream_co
 /* Back from an ejection it gets one request, and no other before an answer has come. */
 static bool is_being_tried(const struct target *target)
 {
-    return atomic_load_explicit(&target->is_on_trial, memory_order_relaxed) &&
-           atomic_load_explicit(&target->in_flight, memory_order_relaxed) > 0;
+    return atomic_load_explicit(&target->trial, memory_order_relaxed) == TRIAL_ON;
 }
 
 static uint32_t standing_of(const struct target *target, bool is_backup, bool is_tried,

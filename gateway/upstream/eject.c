@@ -35,10 +35,10 @@ bool target_is_failing(const struct target *target, uint64_t now_us)
 void eject_note_answer(const struct upstreams *upstreams, const struct upstream_config *config,
                        struct target *target, uint64_t now_us)
 {
-    if (!atomic_load_explicit(&target->is_on_trial, memory_order_relaxed) ||
+    if (atomic_load_explicit(&target->trial, memory_order_relaxed) == TRIAL_NONE ||
         target_is_ejected(target, now_us)) /* it was asked before */
         return;
-    if (atomic_exchange_explicit(&target->is_on_trial, false, memory_order_relaxed))
+    if (atomic_exchange_explicit(&target->trial, TRIAL_NONE, memory_order_relaxed) != TRIAL_NONE)
         target_tell_return(upstreams, config, target, "answer");
 }
 
@@ -93,7 +93,7 @@ static bool eject(const struct upstream_config *config, const struct members *me
         return false;
     atomic_store_explicit(&target->ejected_by, cause, memory_order_relaxed);
     atomic_store_explicit(&target->ejected_until_us, until_us, memory_order_relaxed);
-    atomic_store_explicit(&target->is_on_trial, true, memory_order_relaxed);
+    atomic_store_explicit(&target->trial, TRIAL_DUE, memory_order_relaxed);
     atomic_store_explicit(&target->peak_us, 0, memory_order_relaxed); /* it returns unknown */
     atomic_fetch_add_explicit(&members->group->ejected[cause], 1, memory_order_relaxed);
     return true;

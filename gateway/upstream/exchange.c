@@ -94,6 +94,7 @@ void attempt_drop(struct attempt *attempt)
     if (attempt->target == NULL)
         return;
     atomic_fetch_sub_explicit(&attempt->target->in_flight, 1, memory_order_relaxed);
+    attempt_end_trial(attempt);
     attempt->target = NULL;
     queue_note_room(attempt->exchange->pool);
 }

@@ -73,3 +73,22 @@ void attempt_note_success(const struct attempt *attempt)
     attempt_note_answer(attempt);
     eject_note_success(attempt->target);
 }
+
+/* Where two begin at once one of them is the trial, and the other an ordinary request. */
+void attempt_begin_trial(struct attempt *attempt)
+{
+    unsigned due = TRIAL_DUE;
+
+    attempt->is_trial =
+        atomic_load_explicit(&attempt->target->trial, memory_order_relaxed) == TRIAL_DUE &&
+        atomic_compare_exchange_strong(&attempt->target->trial, &due, TRIAL_ON);
+}
+
+void attempt_end_trial(struct attempt *attempt)
+{
+    unsigned on = TRIAL_ON;
+
+    if (attempt->is_trial) /* unless it has answered: that was the end of it */
+        (void)atomic_compare_exchange_strong(&attempt->target->trial, &on, TRIAL_DUE);
+    attempt->is_trial = false;
+}

@@ -209,7 +209,7 @@ void target_set_healthy(struct target *target, bool is_healthy, uint64_t now_us)
         atomic_store(&target->consecutive, 0);
         atomic_store(&target->peak_us, 0);
         atomic_store(&target->failing_until_us, 0);
-        atomic_store(&target->is_on_trial, false);
+        atomic_store(&target->trial, TRIAL_NONE);
     }
     atomic_store(&target->is_unhealthy, !is_healthy);
 }

@@ -54,6 +54,7 @@ bool attempt_start(struct attempt *attempt, struct slot *slot, uint32_t place)
     attempt->target = slot->members.targets[place];
     attempt->origin = slot->members.origins[place];
     attempt->needs_fresh = false;
+    attempt_begin_trial(attempt);
     if (place < 64)
         exchange->tried |= UINT64_C(1) << place;
     attempt->number = ++exchange->result.attempts;

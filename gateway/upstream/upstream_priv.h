@@ -92,6 +92,7 @@ void adaptive_note(struct adaptive *adaptive, uint64_t took_us, uint32_t in_flig
 uint32_t adaptive_next(uint32_t limit, uint64_t base_us, uint64_t mean_us, uint32_t most_in_flight);
 
 /* ---- registry.c ---- */
+enum trial { TRIAL_NONE, TRIAL_DUE, TRIAL_ON /* a request is on its way to it */ };
 struct target {
     struct str url;            /* owned */
     struct str address;        /* owned; of a name that was resolved; empty: as the URL says */
@@ -106,9 +107,9 @@ struct target {
     _Atomic uint64_t peak_us, peak_at_us; /* latency.c */
     atomic_uint in_flight, consecutive;
     _Atomic uint64_t requests, failures;
-    _Atomic uint64_t ejected_until_us;      /* 0: not */
-    atomic_bool is_on_trial;                /* since it was ejected no answer has come from it */
-    atomic_uint ejected_by;                 /* enum ejection_cause, the last time */
+    _Atomic uint64_t ejected_until_us; /* 0: not */
+    atomic_uint trial;                 /* enum trial: it was ejected, and has not answered since */
+    atomic_uint ejected_by;            /* enum ejection_cause, the last time */
     uint64_t judged_tries, judged_failures; /* outlier.c's, before the interval; main thread's */
     atomic_uint success_ppm;           /* of its tries in the last interval, plus 1; 0: not known */
     _Atomic uint64_t failing_until_us; /* would be ejected if it were not among the last; 0: not */
@@ -296,6 +297,7 @@ struct attempt { /* one exchange of the client room with one target */
     uint32_t origin; /* place of the target in the upstream's */
     uint32_t number; /* from 1, of the exchange */
     uint32_t stale_tries;
+    bool is_trial;                 /* of its target */
     bool needs_fresh, has_crossed; /* crossed: to the other family of a name's addresses */
     int status;                    /* 0: no head yet */
     uint64_t started_us;
@@ -374,6 +376,9 @@ void attempt_note_failure(const struct attempt *attempt);
 void attempt_note_latency(const struct attempt *attempt); /* its head has come */
 void attempt_note_answer(const struct attempt *attempt);  /* and is none of a failure */
 void attempt_note_success(const struct attempt *attempt); /* the answer is whole */
+/* Its target has come back from an ejection: this is the one request that it gets. */
+void attempt_begin_trial(struct attempt *attempt);
+void attempt_end_trial(struct attempt *attempt); /* it is over; nothing if it was none */
 
 /* ---- verdict.c ---- */
 void verdict_note(struct upstreams *upstreams, struct group *group, enum upstream_verdict verdict,

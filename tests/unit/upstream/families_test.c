@@ -140,6 +140,7 @@ static void one_at_a_time_after_an_ejection(void **state)
     struct slot slot = {.entries = entries};
     struct choose_question question = {.upstream = &config, .worst = STANDING_EJECTED};
     struct upstreams *upstreams = upstreams_new();
+    struct attempt attempt = {0};
     uint32_t place, to_a = 0;
 
     (void)state;
@@ -151,18 +152,31 @@ static void one_at_a_time_after_an_ejection(void **state)
     for (int i = 0; i < 2; i++)
         eject_note_failure(upstreams, &config, &slot.members, slot.members.targets[0], 1000);
     assert_true(target_is_ejected(slot.members.targets[0], 1001));
-    question.now_us = 1000 + 10001; /* over */
+    question.now_us = 1000 + 10001;                       /* over */
+    atomic_store(&slot.members.targets[0]->in_flight, 3); /* from before: they are no trial */
     for (int i = 0; i < 10; i++) {
         assert_int_equal(choose_target(&slot, &question, &place), CHOICE_TARGET);
         to_a += place == 0;
+        if (place == 0) {
+            attempt.target = slot.members.targets[0];
+            attempt_begin_trial(&attempt);
+            assert_true(attempt.is_trial);
+        }
     }
     assert_int_equal(to_a, 1);
+    attempt_end_trial(&attempt); /* without an answer: the next may try */
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(choose_target(&slot, &question, &place), CHOICE_TARGET);
+        to_a += place == 0;
+    }
+    assert_true(to_a > 1);
+    to_a = 0;
     eject_note_answer(upstreams, &config, slot.members.targets[0], question.now_us);
     for (int i = 0; i < 10; i++) {
         assert_int_equal(choose_target(&slot, &question, &place), CHOICE_TARGET);
         to_a += place == 0;
     }
-    assert_true(to_a >= 5);
+    assert_true(to_a >= 4);
     members_clear(&slot.members);
     upstreams_free(&upstreams);
 }

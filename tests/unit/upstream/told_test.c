@@ -232,12 +232,36 @@ static void changes_of_a_target_are_told(void **state)
     told_stop(&told);
 }
 
+static void changes_of_the_breaker_are_told(void **state)
+{
+    struct upstream_config config = {.name = STR("u")};
+    struct told told = {.events = events_new(16, 1)};
+    struct breaker breaker = {.events = told.events};
+
+    (void)state;
+    config.breaker.failures = 1;
+    config.breaker.ratio = 0.5;
+    config.breaker.window_ms = 1000;
+    config.breaker.open_for_ms = 10;
+    config.breaker.half_open = 1;
+    breaker_note(&breaker, &config, false, true, 1000);
+    expect_row(&told, "open", EVENT_BREAKER, "\"state\":\"open\",\"upstream\":\"u\"");
+    assert_int_equal(breaker_ask(&breaker, &config, 1001), BREAKER_REFUSE);
+    assert_int_equal(breaker_ask(&breaker, &config, 11000), BREAKER_TRIAL);
+    expect_row(&told, "half open", EVENT_BREAKER, "\"state\":\"half_open\"");
+    breaker_note(&breaker, &config, true, false, 11001);
+    expect_row(&told, "closed", EVENT_BREAKER, "\"state\":\"closed\"");
+    expect_row(&told, "that is all", EVENT_BREAKER, NULL);
+    events_free(&told.events);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verdicts_are_counted_and_told),
         cmocka_unit_test(an_overload_is_told_once_a_second),
         cmocka_unit_test(changes_of_a_target_are_told),
+        cmocka_unit_test(changes_of_the_breaker_are_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
