@@ -45,6 +45,17 @@ struct fetch {
     const char *reason;
 };
 
+/* One try of an exchange: tries.c */
+enum { REQUEST_TRIES = 8 /* more are left out */ };
+struct request_try {
+    uint64_t span;                 /* of a traced request */
+    uint64_t started_us, ended_us; /* ended 0: it has not, or was given up */
+    const struct target_config *target;
+    uint32_t number;
+    enum upstream_kind kind;
+    int status;
+};
+
 /* What is known of the cache's part. */
 struct lookup {
     enum cache_status status;

@@ -107,9 +107,40 @@ static void put_windows(struct request_record *record, const struct request *r)
     }
 }
 
+static const char *outcome_of(const struct request_try *one)
+{
+    if (one->ended_us == 0)
+        return "given_up";
+    return one->kind == UPSTREAM_OK ? "ok" : upstream_kind_name(one->kind);
+}
+
+static void put_tries(struct request_record *record, const struct request *r)
+{
+    uint64_t began_us = r->arrival.started_us, now_us = loop_now_us(r->context->loop);
+
+    record->try_count = 0;
+    for (uint32_t i = 0; i < r->try_count && i < RECORD_TRIES; i++) {
+        const struct request_try *one = &r->tries[i];
+        uint64_t until_us = one->ended_us > 0 ? one->ended_us : now_us;
+
+        record->tries[record->try_count++] = (struct record_try){
+            .target = put(record, one->target->url),
+            .outcome = outcome_of(one),
+            .status = one->status,
+            .started_us = one->started_us > began_us ? one->started_us - began_us : 0,
+            .took_us = until_us > one->started_us ? until_us - one->started_us : 0,
+        };
+    }
+    record->wait_count = r->wait_count;
+    for (uint32_t i = 0; i < r->wait_count; i++)
+        record->waits[i] = r->waits[i];
+}
+
 static void put_request(struct request_record *record, struct request *r)
 {
     record->text_len = 0;
+    record->match_host = put(record, r->route != NULL ? r->route->match.host : STR_NONE);
+    record->match_path = put(record, r->route != NULL ? r->route->match.path : STR_NONE);
     record->id = put(record, r->id);
     record->client = put(record, observe_client(r));
     record->tier = put(record, r->is_known ? r->who.caller.tier->name : STR_NONE);
@@ -118,6 +149,7 @@ static void put_request(struct request_record *record, struct request *r)
     record->user = put(record, r->cache.is_keyed ? r->cache.key.user : STR_NONE);
     record->upstream = put(record, r->fetch.is_on ? r->upstream->name : STR_NONE);
     record->target = put(record, r->fetch.is_on ? r->fetch.target_name : STR_NONE);
+    put_tries(record, r);
     put_windows(record, r);
     record->host = put(record, r->facts.host);
     record->query_names = put_names(record, r->target.query);

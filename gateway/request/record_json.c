@@ -75,6 +75,36 @@ static void put_cache(struct buf *out, const struct request_record *record)
     buf_add_str(out, STR("}}"));
 }
 
+static void put_tries(struct buf *out, const struct request_record *record)
+{
+    buf_add_str(out, STR(",\"tries\":["));
+    for (uint32_t i = 0; i < record->try_count; i++) {
+        const struct record_try *one = &record->tries[i];
+
+        buf_add_str(out, i > 0 ? STR(",{\"target\":") : STR("{\"target\":"));
+        buf_add_json(out, request_record_str(record, one->target));
+        buf_addf(out, ",\"outcome\":\"%s\",\"status\":%d,", one->outcome, one->status);
+        put_ms(out, "started_ms", one->started_us);
+        buf_add_char(out, ',');
+        put_ms(out, "took_ms", one->took_us);
+        buf_add_char(out, '}');
+    }
+    buf_add_char(out, ']');
+}
+
+static void put_match(struct buf *out, const struct request_record *record)
+{
+    buf_add_str(out, STR(",\"match\":"));
+    if (record->match_path.len == 0) {
+        buf_add_str(out, STR("null"));
+        return;
+    }
+    buf_add_str(out, STR("{\"host\":"));
+    buf_add_json(out, request_record_str(record, record->match_host));
+    put_text(out, "path", record, record->match_path);
+    buf_add_char(out, '}');
+}
+
 static void put_upstream(struct buf *out, const struct request_record *record)
 {
     buf_add_str(out, STR(",\"upstream\":"));
@@ -85,7 +115,9 @@ static void put_upstream(struct buf *out, const struct request_record *record)
     buf_add_str(out, STR("{\"name\":"));
     buf_add_json(out, request_record_str(record, record->upstream));
     put_text(out, "target", record, record->target);
-    buf_addf(out, ",\"attempts\":%u}", record->attempts);
+    buf_addf(out, ",\"attempts\":%u", record->attempts);
+    put_tries(out, record);
+    buf_add_char(out, '}');
 }
 
 static void put_times(struct buf *out, const struct request_record *record)
@@ -100,7 +132,13 @@ static void put_times(struct buf *out, const struct request_record *record)
             put_ms(out, "upstream_first_byte", record->upstream_first_byte_us);
         }
     }
-    buf_add_char(out, '}');
+    buf_add_str(out, STR(",\"waited\":{"));
+    for (uint32_t i = 0; i < record->wait_count; i++) {
+        if (i > 0)
+            buf_add_char(out, ',');
+        put_ms(out, record->waits[i].step, record->waits[i].us);
+    }
+    buf_add_str(out, STR("}}"));
 }
 
 void request_record_write(struct buf *out, const struct request_record *record)
@@ -114,6 +152,7 @@ void request_record_write(struct buf *out, const struct request_record *record)
     put_text(out, "host", record, record->host);
     put_text(out, "path", record, record->path);
     put_text(out, "route", record, record->route);
+    put_match(out, record);
     put_word(out, "order", record->walk);
     put_text(out, "client", record, record->client);
     put_text(out, "tier", record, record->tier);

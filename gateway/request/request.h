@@ -267,8 +267,10 @@ bool request_write_limit_state(const struct request_rules *rules, const struct c
 /* One request as the log line, the metrics and the explanation tell it. Times in microseconds
  * from its first byte. No credential, no query value, no raw address. */
 enum {
-    RECORD_TEXT = 768,
-    RECORD_WINDOWS = 8 /* more are left out */
+    RECORD_TEXT = 1024,
+    RECORD_WINDOWS = 8, /* more are left out, of these and of those below */
+    RECORD_TRIES = 4,
+    RECORD_WAITS = 4
 };
 struct record_text {
     uint16_t at, len; /* in request_record.text; cut where the room ends */
@@ -282,6 +284,18 @@ struct request_record {
     const char *cache, *fwd, *detail, *reason, *walk; /* static, or NULL */
     struct record_text id, client, tier, method, host, path, query_names, route, user, upstream,
         target;
+    struct record_text match_host, match_path; /* of the route, as configured */
+    uint32_t try_count, wait_count;
+    struct record_try {
+        struct record_text target;
+        const char *outcome; /* static: "ok", a kind of failure, "given_up" */
+        int status;          /* 0: no head came */
+        uint64_t started_us, took_us;
+    } tries[RECORD_TRIES];
+    struct record_wait {
+        const char *step; /* static */
+        uint64_t us;
+    } waits[RECORD_WAITS];
     struct record_window {
         struct record_text name;
         uint64_t limit, before, after, reset_us;

@@ -85,6 +85,8 @@ struct request {
 
     uint32_t step;
     const struct walk *walk;
+    uint64_t waits_since_us; /* 0: the step does not wait */
+    uint32_t wait_count, try_count;
 
     const struct route_config *route;
     const struct upstream_config *upstream; /* the route's, or one of its split's; NULL: none */
@@ -126,6 +128,8 @@ struct request {
 
     /* Large, and written by their step before anybody reads them: from here on a recycled
      * request is not zeroed. */
+    struct record_wait waits[RECORD_WAITS]; /* how long each step waited */
+    struct request_try tries[REQUEST_TRIES];
     struct route_match match;
     struct limit_state limits;
     struct policies policies;
@@ -329,12 +333,16 @@ void count_series(struct request_context *context, enum metric_id id, size_t cou
 struct request_trace;
 void trace_request(struct request *r);      /* its head is there: which trace is it of? */
 struct str trace_parent(struct request *r); /* for what goes upstream; empty: as it came */
-void trace_try_begins(void *request, uint32_t number, const struct target_config *target,
-                      char *traceparent); /* as upstream_handler.trying */
-void trace_try_ends(struct request *r, const struct upstream_try *ended);
+/* The span of a try, written into what it sends; 0: it has none. */
+uint64_t trace_try(const struct request *r, char *traceparent);
 /* The trace of an exemplar: of a span that is or will be told, here or by the caller. */
 bool trace_is_told(const struct request *r, bool has_failed, struct trace_context *context);
 void trace_finish(struct request *r, const struct request_end *end, bool has_failed);
+
+/* tries.c */
+void try_begins(void *request, uint32_t number, const struct target_config *target,
+                char *traceparent); /* as upstream_handler.trying */
+void try_ends(struct request *r, const struct upstream_try *ended);
 
 /* line.c */
 uint32_t line_fields(const struct str_list *names); /* none: all */

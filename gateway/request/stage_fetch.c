@@ -221,7 +221,7 @@ static void on_tried(void *arg, const struct upstream_try *ended)
     struct str values[] = {upstream, ended->target,
                            ended->kind != UPSTREAM_OK ? STR("error") : STR("5xx")};
 
-    trace_try_ends(r, ended);
+    try_ends(r, ended);
     if (ended->kind == UPSTREAM_OK && ended->status < 500)
         count_tried_well(r, ended->target);
     else
@@ -237,7 +237,7 @@ static const struct upstream_handler handler = {
     .trailers = on_trailers,
     .read = on_read,
     .done = on_done,
-    .trying = trace_try_begins,
+    .trying = try_begins,
     .tried = on_tried,
     .place = on_place,
     .placed = on_placed,

@@ -39,6 +39,38 @@ static uint32_t step_of(const struct walk *walk, stage_fn *stage)
     return i;
 }
 
+/* ---- how long steps wait ---- */
+
+static const char *name_of(stage_fn *stage)
+{
+    static const struct {
+        stage_fn *stage;
+        const char *name;
+    } names[] = {{stage_identify, "identity"},   {stage_limit, "limit"},
+                 {stage_authorize, "authorize"}, {stage_collect, "body"},
+                 {stage_lookup, "lookup"},       {stage_fetch, "upstream"},
+                 {stage_picture, "picture"}};
+
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (names[i].stage == stage)
+            return names[i].name;
+    return "other";
+}
+
+/* The step that waited is called again; most waits are one. */
+static void note_wait(struct request *r)
+{
+    uint64_t us = loop_now_us(r->context->loop) - r->waits_since_us;
+    const char *name = name_of(r->walk->stages[r->step]);
+    struct record_wait *last = r->wait_count > 0 ? &r->waits[r->wait_count - 1] : NULL;
+
+    r->waits_since_us = 0;
+    if (last != NULL && last->step == name)
+        last->us += us;
+    else if (r->wait_count < RECORD_WAITS)
+        r->waits[r->wait_count++] = (struct record_wait){name, us};
+}
+
 /* May the body be taken now? Once somebody wants it: the exchange with the upstream, the admin
  * room, or the key. */
 static enum request_next wait_or_body(struct request *r)
@@ -63,6 +95,8 @@ static bool is_worth_draining(const struct request *r)
 enum request_next walk_on(struct request *r)
 {
     r->is_waiting = false;
+    if (r->waits_since_us != 0)
+        note_wait(r);
     while (!r->is_answered) {
         stage_fn *stage = r->walk->stages[r->step];
 
@@ -72,6 +106,7 @@ enum request_next walk_on(struct request *r)
             r->step++;
             break;
         case STEP_WAIT:
+            r->waits_since_us = loop_now_us(r->context->loop);
             return wait_or_body(r);
         case STEP_LOOKUP:
             r->step = step_of(r->walk, stage_lookup);

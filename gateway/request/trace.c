@@ -8,20 +8,11 @@
  * and pays a look at a pointer. Worker's thread. */
 #include "request/request_priv.h"
 
-enum { TRACED_TRIES = 8, PATH_MOST = 256 };
+enum { PATH_MOST = 256 };
 
-struct traced_try {
-    uint64_t span, started_us, ended_us; /* ended 0: it has not, or was given up */
-    const struct target_config *target;
-    uint32_t number;
-    enum upstream_kind kind;
-    int status;
-};
 struct request_trace {
     struct trace_context context;
     uint64_t span;
-    uint32_t count;
-    struct traced_try tries[TRACED_TRIES]; /* more are left out */
 };
 
 /* ---- while it goes on ---- */
@@ -59,40 +50,13 @@ struct str trace_parent(struct request *r)
     return str_at(text, TRACE_PARENT_LEN);
 }
 
-void trace_try_begins(void *request, uint32_t number, const struct target_config *target,
-                      char *traceparent)
+uint64_t trace_try(const struct request *r, char *traceparent)
 {
-    struct request *r = request;
-    struct request_trace *trace = r->trace;
+    uint64_t span = r->trace != NULL ? trace_new_span() : 0;
 
-    if (trace == NULL || trace->count == TRACED_TRIES)
-        return;
-    trace->tries[trace->count] = (struct traced_try){
-        .span = trace_new_span(),
-        .started_us = loop_now_us(r->context->loop),
-        .target = target,
-        .number = number,
-    };
-    if (traceparent != NULL)
-        trace_write_parent(traceparent, &trace->context, trace->tries[trace->count].span);
-    trace->count++;
-}
-
-/* The newest of this number: a fetch may have been started over. */
-void trace_try_ends(struct request *r, const struct upstream_try *ended)
-{
-    struct request_trace *trace = r->trace;
-
-    for (uint32_t i = trace != NULL ? trace->count : 0; i > 0; i--) {
-        struct traced_try *one = &trace->tries[i - 1];
-
-        if (one->number != ended->number)
-            continue;
-        one->ended_us = loop_now_us(r->context->loop);
-        one->kind = ended->kind;
-        one->status = ended->status;
-        return;
-    }
+    if (span != 0 && traceparent != NULL)
+        trace_write_parent(traceparent, &r->trace->context, span);
+    return span;
 }
 
 /* ---- at its end ---- */
@@ -165,7 +129,7 @@ static void write_server(struct request *r, const struct trace_span_head *head,
     trace_close(r->context->traces, span);
 }
 
-static bool try_has_failed(const struct traced_try *one)
+static bool try_has_failed(const struct request_try *one)
 {
     return one->ended_us > 0 && (one->kind != UPSTREAM_OK || one->status >= 400);
 }
@@ -186,7 +150,7 @@ static void put_url(struct request *r, struct trace_span *span, const struct tar
               arena_printf(r->arena, "%.*s%.*s", STR_ARG(target->url), STR_ARG(path)));
 }
 
-static void write_try(struct request *r, const struct traced_try *one,
+static void write_try(struct request *r, const struct request_try *one,
                       const struct trace_span_head *head)
 {
     struct str method = method_of(r);
@@ -226,8 +190,8 @@ void trace_finish(struct request *r, const struct request_end *end, bool has_fai
     write_server(r, &head, end);
     head.is_client = true;
     head.parent = trace->span;
-    for (uint32_t i = 0; i < trace->count; i++) {
-        const struct traced_try *one = &trace->tries[i];
+    for (uint32_t i = 0; i < r->try_count; i++) {
+        const struct request_try *one = &r->tries[i];
         uint64_t until_us = one->ended_us > 0 ? one->ended_us : ended_us;
 
         head.id = one->span;
