@@ -282,6 +282,11 @@ const char *client_library_version(void)
     return curl_version();
 }
 
+void client_forget_authorities(struct client *client)
+{
+    client->authorities_since_us = loop_now_us(client->loop);
+}
+
 bool client_speaks_http2(void)
 {
     const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);

@@ -105,6 +105,10 @@ void client_resume_body(struct client_exchange *exchange);
  * whole. NULL is fine. */
 void client_cancel(struct client_exchange **exchange);
 
+/* Files of authorities may be others from now on: the next handshake reads them again. (Our own
+ * certificates are read for each.) */
+void client_forget_authorities(struct client *client);
+
 struct client_times {
     uint64_t connected_us, sent_us, first_byte_us; /* loop_now_us() scale; 0: not yet. connected:
                                                       the request went to a connection */

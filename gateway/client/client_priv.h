@@ -112,7 +112,8 @@ struct client {
     struct h1 *h1; /* what h1*.c keep */
     uint32_t spares, running;
     bool speaks_http2;
-    long pool_size; /* as libcurl was told */
+    uint64_t authorities_since_us; /* none that was read before is believed; 0: any */
+    long pool_size;                /* as libcurl was told */
     struct connection **by_fd;
     size_t fd_room;
     struct connection *buckets[CONNECTION_BUCKETS];

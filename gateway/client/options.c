@@ -233,6 +233,15 @@ static bool set_file(CURL *easy, CURLoption option, struct str path)
     return true;
 }
 
+/* libcurl keeps what it has read for this long, so that what was read before they were last
+ * forgotten is too old. */
+static long authorities_age_s(const struct client *client)
+{
+    uint64_t age_s = (loop_now_us(client->loop) - client->authorities_since_us) / 1000000;
+
+    return age_s < CA_CACHE_S ? (long)age_s : (long)CA_CACHE_S;
+}
+
 static bool set_tls(struct curl_exchange *exchange, const struct client_target *target)
 {
     CURL *easy = exchange->easy;
@@ -245,7 +254,8 @@ static bool set_tls(struct curl_exchange *exchange, const struct client_target *
     SET(easy, CURLOPT_SSL_VERIFYPEER, target->tls_verify ? 1L : 0L);
     SET(easy, CURLOPT_SSL_VERIFYHOST, target->tls_verify ? 2L : 0L);
 #if LIBCURL_VERSION_NUM >= 0x075700
-    SET(easy, CURLOPT_CA_CACHE_TIMEOUT, (long)CA_CACHE_S); /* reading a bundle takes 20 ms */
+    /* reading a bundle takes 20 ms */
+    SET(easy, CURLOPT_CA_CACHE_TIMEOUT, authorities_age_s(exchange->base.client));
 #endif
     if (target->tls_ca.len == 0)
         return true;

@@ -37,6 +37,7 @@ bool upstream_keeper_use(struct upstream_keeper *keeper, struct config *config)
     names_end(keeper);
     outlier_end(keeper);
     keeper->config = config_hold(config);
+    client_forget_authorities(keeper->client);
     is_whole = names_begin(keeper) && health_begin(keeper) && outlier_begin(keeper);
     config_release(&old);
     return is_whole;

@@ -190,6 +190,7 @@ void worker_do_use(void *arg)
     struct order *order = arg;
 
     request_context_use(order->worker->context, order->rules);
+    client_forget_authorities(upstream_pool_client(order->worker->pool));
     if (order->worker->pictures != NULL)
         picture_store_use(order->worker->pictures, request_rules_config(order->rules));
     if (order->worker->store != NULL) {

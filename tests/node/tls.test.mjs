@@ -227,3 +227,29 @@ test("an upstream that asks who we are is shown tls.cert", async () => {
   asks.closeAllConnections();
   asks.close();
 });
+
+test("authorities of an upstream that changed on disk are believed after a reload, by its checks too", async () => {
+  const ca = join(dir, "believed.pem"), first = certificate("first", ["localhost"]), second = certificate("second", ["localhost"]);
+  writeFileSync(ca, readFileSync(first.cert));
+  const server = https.createServer({ cert: readFileSync(first.cert), key: readFileSync(first.key) }, (request, response) => response.end("yes"));
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  const believes = await startGateway({ server: { listen: ["127.0.0.1:0"], workers: 1 }, admin: { listen: "127.0.0.1:0" }, limits: { enabled: false },
+    upstreams: { app: { targets: [`https://localhost:${server.address().port}`], tls: { ca }, retry: { attempts: 0 }, ejection: { failures: 0 },
+      breaker: { failures: 0 }, health: { path: "/", interval: "200ms", healthy: 1, unhealthy: 2 } } },
+    routes: [{ match: { path: "/*" }, upstream: "app" }], log: { access: "off", errors: "stderr" } });
+  const becomes = async (status) => {
+    let answer;
+    for (let i = 0; i < 200 && (answer = await fetch(believes.url)).status !== status; i++) await sleep(50);
+    assert.equal(answer.status, status);
+  };
+  await becomes(200);
+  server.setSecureContext({ cert: readFileSync(second.cert), key: readFileSync(second.key) });
+  server.closeAllConnections();
+  await becomes(503); // its checks fail
+  writeFileSync(ca, readFileSync(second.cert));
+  believes.child.kill("SIGHUP");
+  await becomes(200);
+  await stop(believes.child);
+  server.closeAllConnections();
+  server.close();
+});
