@@ -110,9 +110,8 @@ void identify_store_tell(struct identify_store *store, identify_news_fn *tell, v
 /* Another gateway's news. */
 void identify_store_hear(struct identify_store *store, struct str news);
 /* Reads all that is there, now or when the store is back: from here on news are heard, but those
- * before may have been missed. was_lost: the store may have lost what it had, and what is known
- * here is written to it anew. */
-void identify_store_catch_up(struct identify_store *store, bool was_lost);
+ * before may have been missed. */
+void identify_store_catch_up(struct identify_store *store);
 /* All that was there has been read once. */
 bool identify_store_is_loaded(const struct identify_store *store);
 /* It cannot be reached, and that is known. */

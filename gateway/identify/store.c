@@ -5,8 +5,8 @@
  * who has not heard of it finds it in the set. A newcomer, and one that missed something, reads
  * all of it. Requests never ask Redis: they ask this process' own set, so a store that is away
  * makes no 401 and no wait; what is revoked meanwhile waits here, and is written first when it is
- * back. The key has no time to live: an eviction policy for volatile keys must not find it. When
- * the store has lost its data each gateway writes what it knows anew.
+ * back. The key has no time to live: an eviction policy for volatile keys must not find it. Where
+ * fewer are there than are known here, the store has lost some, and all are written anew.
  * Main thread; identify_revoke() comes by post. */
 #include "identify/identify_priv.h"
 #include "redis/redis.h"
@@ -46,6 +46,7 @@ struct identify_store {
     struct identify_token *pending; /* ring of PENDING_MOST, made at first use */
     uint32_t first, count;
     uint32_t putting; /* of them, in the call under way; 0: it writes again what was there */
+    uint32_t seen;    /* in the set, by the reading under way or the last */
     struct revoked_walk again;
     bool writes_again;
 };
@@ -217,6 +218,19 @@ static void save(struct identify_store *store, const struct identify_token *toke
 
 static bool ask_some(struct identify_store *store);
 
+static void all_is_read(struct identify_store *store)
+{
+    uint32_t known = revoked_count(shared_revoked(store->shared));
+
+    if (!store->is_loaded)
+        log_line(LOG_INFO, "%u revoked tokens in the store", known);
+    store->is_loaded = true;
+    if (store->seen >= known)
+        return;
+    store->writes_again = true;
+    store->again = (struct revoked_walk){0};
+}
+
 /* [cursor, [name, end, …]] */
 static void on_some(void *arg, enum redis_outcome outcome, const struct redis_reply *reply)
 {
@@ -233,15 +247,14 @@ static void on_some(void *arg, enum redis_outcome outcome, const struct redis_re
     }
     for (size_t i = 0; i + 1 < some->count; i += 2)
         (void)take(store, some->items[i]->text, some->items[i + 1]->text);
+    store->seen += (uint32_t)some->count / 2;
     memcpy(store->cursor, cursor->text.ptr, cursor->text.len);
     store->cursor[cursor->text.len] = '\0';
     if (!str_eq(cursor->text, STR("0"))) {
         store->is_reading = ask_some(store);
         store->wants_all |= !store->is_reading;
-    } else if (!store->is_loaded) {
-        store->is_loaded = true;
-        log_line(LOG_INFO, "%u revoked tokens in the store",
-                 revoked_count(shared_revoked(store->shared)));
+    } else {
+        all_is_read(store);
     }
     go_on(store);
 }
@@ -258,6 +271,7 @@ static bool ask_some(struct identify_store *store)
 static void read_all(struct identify_store *store)
 {
     memcpy(store->cursor, "0", sizeof("0"));
+    store->seen = 0;
     store->is_reading = ask_some(store);
     store->wants_all = !store->is_reading;
     if (store->wants_all)
@@ -299,13 +313,9 @@ void identify_store_hear(struct identify_store *store, struct str news)
         log_line(LOG_WARN, "store: a revocation of another gateway could not be read");
 }
 
-void identify_store_catch_up(struct identify_store *store, bool was_lost)
+void identify_store_catch_up(struct identify_store *store)
 {
     store->wants_all = true;
-    if (was_lost) {
-        store->writes_again = true;
-        store->again = (struct revoked_walk){0};
-    }
     go_on(store);
 }
 
@@ -326,8 +336,10 @@ static void on_change(void *arg, bool is_up, struct str why)
     struct identify_store *store = arg;
 
     (void)why; /* said by others */
-    if (is_up)
-        go_on(store);
+    if (!is_up)
+        return;
+    store->wants_all |= store->is_loaded; /* before, the bus says when */
+    go_on(store);
 }
 
 struct identify_store *identify_store_new(struct identify_shared *shared, struct loop *loop,

@@ -98,7 +98,7 @@ static void on_begins(void *arg, const struct bus_place *at, const struct bus_pl
         (void)bus_publish(g->bus, "mark", STR("-"));
     /* all that is kept beside the stream was written there before its message */
     limit_share_hear(g->shared.share, STR_NONE);
-    identify_store_catch_up(g->revoked, was_lost);
+    identify_store_catch_up(g->revoked);
 }
 
 /* Our own comes back: one without a ticket is put in force once more, now that it has its place.

@@ -95,7 +95,7 @@ test("a tier of the hash is in force at once, a change within the ttl", options,
     until(() => limitOf(one, userOf("42", "gold")), (seen) => seen === 77777),
   ]);
   console.log(`changes were in force after ${changes.map((ms) => ms.toFixed(0))} ms`);
-  for (const ms of changes) assert.ok(ms < TTL + 1000, `${ms} ms`); // on a loaded machine
+  for (const ms of changes) assert.ok(ms < TTL + 3000, `${ms} ms`); // on a loaded machine
   // one who was away for longer than the ttl: from the first request on again
   await sleep(TTL + 100);
   cli("HSET", "billing:tiers", "key:acme", "gold");
