@@ -229,6 +229,18 @@ static void seen_by_every_gateway_kept_over_restarts(void **state)
     stop_redis();
 }
 
+static void until_a_newcomer_knows(struct gateway *gateway, struct loop *loop, uint32_t want)
+{
+    for (int tries = 0;; tries++) {
+        start_gateway(gateway, loop);
+        wait_until_loaded(loop, gateway);
+        if (revoked_count(shared_revoked(gateway->shared)) == want)
+            break;
+        assert_true(tries < 1000);
+        stop_gateway(gateway);
+    }
+}
+
 /* Many at once leave in few messages; a newcomer reads them in pages. */
 static void thousands_at_once(void **state)
 {
@@ -263,14 +275,7 @@ static void thousands_at_once(void **state)
     raw("client kill type normal");
     wait_for(loop, &b, revoke_at(&a, "after the deletion", 1000));
     stop_gateway(&a);
-    for (int tries = 0;; tries++) {
-        start_gateway(&a, loop);
-        wait_until_loaded(loop, &a);
-        if (revoked_count(shared_revoked(a.shared)) == MANY + 2)
-            break;
-        assert_true(tries < 1000);
-        stop_gateway(&a);
-    }
+    until_a_newcomer_knows(&a, loop, MANY + 2);
 
     /* the server comes back without its data: who knows them tells it again */
     stop_gateway(&a);
@@ -278,14 +283,7 @@ static void thousands_at_once(void **state)
     lose_data();
     start_redis();
     wait_for(loop, &b, revoke_at(&b, "after the loss", 1000));
-    for (int tries = 0;; tries++) {
-        start_gateway(&a, loop);
-        wait_until_loaded(loop, &a);
-        if (revoked_count(shared_revoked(a.shared)) == MANY + 3)
-            break;
-        assert_true(tries < 1000);
-        stop_gateway(&a);
-    }
+    until_a_newcomer_knows(&a, loop, MANY + 3);
     stop_gateway(&a);
     stop_gateway(&b);
     loop_free(&loop);
