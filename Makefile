@@ -26,7 +26,7 @@ LDLIBS    = $(PACKAGE_LIBS) -lcrypt -lpthread -lm
 
 # build/packages.mk holds what pkg-config says. make builds it first, which installs what a
 # fresh Debian lacks, and starts over; the goals below need no compiler.
-ifneq ($(filter-out clean deps deps-% format layers sizes format-check cppcheck k6 k6-types test-trixie test-fresh test-image,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean deps deps-% format layers sizes format-check cppcheck k6 k6-types test-trixie test-fresh test-image test-stores,$(or $(MAKECMDGOALS),all)),)
 include build/packages.mk
 endif
 build/packages.mk: tests/deps.sh Makefile
@@ -135,8 +135,8 @@ check: deps-build deps-check
 test: deps-build deps-test
 	@tests/run.sh $(PHASES)
 
-# Debian 13, and a newcomer's Debian 12, in chroots under build/; these need root
-test-trixie test-fresh test-image:
+# Debian 13, a newcomer's Debian 12, and Redis 8 and Valkey 8, in chroots under build/; these need root
+test-trixie test-fresh test-image test-stores:
 	@tests/$(@:test-%=%).sh
 
 fuzz: deps-test

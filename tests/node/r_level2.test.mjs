@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createServer, request, Agent } from "node:http";
 import { after, test } from "node:test";
-import { folder, freePort, sleep, start, startGateway, stop, stopAll } from "./programs.mjs";
+import { folder, freePort, sleep, redisServer, start, startGateway, stop, stopAll } from "./programs.mjs";
 
 const servers = [];
 after(async () => {
@@ -18,7 +18,7 @@ after(async () => {
 
 async function startRedis(port) {
   const args = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder()];
-  return start("/bin/bash", ["-c", 'exec redis-server "$@" 1>&2', "redis", ...args], /Ready to accept connections/);
+  return start("/bin/bash", ["-c", 'exec "$0" "$@" 1>&2', redisServer, ...args], /Ready to accept connections/);
 }
 
 const cli = (port, ...words) => execFileSync("redis-cli", ["-p", String(port), ...words], { encoding: "utf8" }).trim();
