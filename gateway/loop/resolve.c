@@ -212,14 +212,16 @@ static void finish_at_turn_end(struct loop *loop, struct resolution *resolution)
 
 static void start(struct resolver *resolver, struct resolution *resolution)
 {
+    bool is_on;
+
     pthread_mutex_lock(&resolver->lock);
-    resolver->users++;
-    if (start_thread(resolution)) {
+    is_on = start_thread(resolution);
+    resolver->users += is_on; /* the thread cannot leave before it has the lock */
+    pthread_mutex_unlock(&resolver->lock);
+    if (is_on) {
         resolver->running++;
-        pthread_mutex_unlock(&resolver->lock);
         return;
     }
-    release(resolver);
     resolution->resolved.why = "no thread to look it up";
     finish_at_turn_end(resolver->loop, resolution);
 }
@@ -323,10 +325,13 @@ struct resolution *loop_resolve(struct loop *loop, struct str host, uint16_t por
         finish_at_turn_end(loop, resolution);
         return resolution;
     }
+    if (resolver->running < AT_ONCE) {
+        start(resolver, resolution);
+        return resolution;
+    }
     *resolver->waiting_tail = resolution;
     resolver->waiting_tail = &resolution->next;
     resolver->waiting_count++;
-    start_waiting(resolver);
     return resolution;
 }
 
