@@ -417,11 +417,13 @@ struct picture_question {        /* borrowed during the call */
     struct str route;
     const struct str_list *tags; /* of the route */
     int64_t ttl_ms;              /* of the route */
+    uint32_t distance;           /* the same: how far the picture of an answer may be */
 };
 struct picture_answer {
     struct str value;          /* a JSON object, borrowed during the call; ptr NULL: none to use */
     int64_t age_s, lifetime_s; /* lifetime - age: what is left */
     uint64_t stamp;            /* for the intent that keeps it */
+    struct image_hash hash;    /* of the picture that it is for */
 };
 typedef void picture_fn(void *arg, const struct picture_answer *answer);
 struct picture_read; /* under way */

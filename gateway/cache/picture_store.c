@@ -1,79 +1,40 @@
 /* picture_store.c - answers for pictures where other programs find them, by the hash of the
  * picture.
  *
- * cache:image:hash:<64 hex digits> holds the plain JSON answer and lives as long as it is fresh.
- * There is no room beside it for what it belongs to, so it serves one route alone
+ * cache:image:hash:<64 hex digits> holds the plain JSON answer and lives as long as it is fresh;
+ * cache:image:index says which hashes were written when, so that every gateway learns with its
+ * next question what others have, and can find the nearest.
+ * There is no room beside the answer for what it belongs to, so it serves one route alone
  * (config/check.c), and purges are told by a witness: an entry like those of that route, in no
  * index, that the bans, tags and URLs of purges are held against. Once it is covered, all that
  * was written before is too, here at once; and for others, and after a restart, the moment stands
  * in cache:image:purged. When a value was written is told by the time it has left to live; what
  * could be older than a purge is not used. One worker's thread. */
-#include "cache/cache_priv.h"
-#include "redis/redis.h"
+#include "cache/picture_priv.h"
 
 #include <cjson/cJSON.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {
-    MOST_READS = 1024,
-    NAME_BYTES = 160,
     WRITE_US = 1000000,
     WATCH_US = 500000, /* between two looks at the witness */
-    SLACK_MS = 1000,   /* clocks of gateways, and of the store */
     DAY_MS = 86400000
 };
-enum { ASK_VALUE, ASK_TTL, ASK_PURGED, ASKED };
 
-enum outcome { HIT, MISS, PURGED, DAMAGED, LATE, AWAY, STORED, FAILED, OUTCOMES };
-static const char *const words[OUTCOMES] = {"hit",  "miss", "purged", "damaged",
-                                            "late", "away", "stored", "failed"};
+static const char *const words[PICTURE_OUTCOMES] = {"hit",  "miss", "purged", "damaged",
+                                                    "late", "away", "stored", "failed"};
 
-struct picture_store {
-    struct loop *loop;
-    struct cache *cache;
-    struct redis *redis;
-    char prefix[72];
-    int64_t timeout_ms;
-    struct cell *outcomes[OUTCOMES];
-    struct picture_read *reads;
-    uint32_t read_count;
-    struct arena *arena;         /* the witness's key */
-    struct cache_entry *witness; /* held; NULL: nobody has asked yet */
-    struct cache_key key;
-    struct str route;
-    struct str_list tags;
-    int64_t ttl_ms, purged_ms; /* wall clock of the last purge that is known; 0: none */
-    struct deadline watch;
-};
-
-struct picture_read {
-    struct picture_store *store;
-    struct picture_read *next, **back;
-    struct part {
-        struct picture_read *read;
-        struct redis_call *call;
-    } parts[ASKED];
-    uint32_t left;
-    picture_fn *told;
-    void *arg;
-    struct buf value;
-    bool has_value, is_late;
-    int64_t ttl_ms, left_ms, purged_ms;
-    uint64_t stamp;
-};
-
-static void count(struct picture_store *store, enum outcome outcome)
+void picture_count(struct picture_store *store, enum picture_outcome outcome)
 {
     cell_add(store->outcomes[outcome], 1);
 }
 
-static int64_t wall_ms(const struct picture_store *store)
+int64_t picture_wall_ms(const struct picture_store *store)
 {
     return loop_wall_us(store->loop) / 1000;
 }
 
-static struct str write_number(char to[24], int64_t value)
+struct str picture_number(char to[24], int64_t value)
 {
     return str_at(to, (size_t)snprintf(to, 24, "%" PRId64, value));
 }
@@ -99,34 +60,35 @@ static bool make_witness(struct picture_store *store)
     return store->witness != NULL;
 }
 
-static void purged_name(const struct picture_store *store, char name[NAME_BYTES])
+void picture_side_name(const struct picture_store *store, const char *what,
+                       char name[PICTURE_NAME_BYTES])
 {
-    snprintf(name, NAME_BYTES, "%scache:image:purged", store->prefix);
+    snprintf(name, PICTURE_NAME_BYTES, "%scache:image:%s", store->prefix, what);
 }
 
 /* While the store is away, this gateway remembers. */
 static void write_purged(struct picture_store *store)
 {
-    char name[NAME_BYTES], moment[24], life[24];
-    struct str text[] = {STR("SET"), STR_NONE, write_number(moment, store->purged_ms), STR("PX"),
-                         write_number(life, store->ttl_ms + 30 * (int64_t)DAY_MS)};
+    char name[PICTURE_NAME_BYTES], moment[24], life[24];
+    struct str text[] = {STR("SET"), STR_NONE, picture_number(moment, store->purged_ms), STR("PX"),
+                         picture_number(life, store->ttl_ms + 30 * (int64_t)DAY_MS)};
     struct redis_command command = {
         .words = text, .count = COUNT_OF(text), .deadline_us = loop_now_us(store->loop) + WRITE_US};
 
-    purged_name(store, name);
+    picture_side_name(store, "purged", name);
     command.key = text[1] = str_of(name);
     (void)redis_send(store->redis, &command);
 }
 
 /* Has a purge covered what is there? False: without memory for a witness nothing can be told. */
-static bool look_at_witness(struct picture_store *store)
+bool picture_look_at_witness(struct picture_store *store)
 {
     if (store->witness != NULL && !purge_covers(store->cache, store->witness) &&
         ban_check(store->cache, store->witness) == BAN_CLEAR &&
         !cache_entry_is_soft_purged(store->witness))
         return true;
     if (store->witness != NULL) {
-        store->purged_ms = wall_ms(store);
+        store->purged_ms = picture_wall_ms(store);
         write_purged(store);
     }
     return make_witness(store);
@@ -136,7 +98,7 @@ static void on_watch(void *arg)
 {
     struct picture_store *store = arg;
 
-    (void)look_at_witness(store);
+    (void)picture_look_at_witness(store);
     CHECK(deadline_set(store->loop, &store->watch, loop_now_us(store->loop) + WATCH_US));
 }
 
@@ -180,11 +142,11 @@ static bool is_known(const struct picture_store *store, const struct picture_que
     return is_same;
 }
 
-static bool know(struct picture_store *store, const struct picture_question *question)
+bool picture_know(struct picture_store *store, const struct picture_question *question)
 {
     store->ttl_ms = question->ttl_ms;
     if (is_known(store, question))
-        return look_at_witness(store);
+        return picture_look_at_witness(store);
     cache_entry_release(&store->witness);
     arena_reset(store->arena);
     store->route = arena_copy(store->arena, question->route);
@@ -194,30 +156,16 @@ static bool know(struct picture_store *store, const struct picture_question *que
             deadline_set(store->loop, &store->watch, loop_now_us(store->loop) + WATCH_US));
 }
 
-/* ---- reading ---- */
-
-static void read_free(struct picture_read *read)
+void picture_name(const struct picture_store *store, const struct image_hash *hash,
+                  char name[PICTURE_NAME_BYTES])
 {
-    *read->back = read->next;
-    if (read->next != NULL)
-        read->next->back = read->back;
-    read->store->read_count--;
-    for (int i = 0; i < ASKED; i++)
-        redis_cancel(&read->parts[i].call);
-    buf_free(&read->value);
-    free(read);
+    char digits[IMAGE_HASH_DIGITS + 1];
+
+    image_hash_write(hash, digits);
+    snprintf(name, PICTURE_NAME_BYTES, "%scache:image:hash:%s", store->prefix, digits);
 }
 
-void picture_read_cancel(struct picture_read **read)
-{
-    struct picture_read *old = *read;
-
-    *read = NULL;
-    if (old != NULL)
-        read_free(old);
-}
-
-static bool is_json_object(struct str text)
+bool picture_is_json(struct str text)
 {
     cJSON *json = text.len > 0 && text.len <= PICTURE_STORE_MOST
                       ? cJSON_ParseWithLength(text.ptr, text.len)
@@ -228,170 +176,58 @@ static bool is_json_object(struct str text)
     return is_object;
 }
 
-/* Written after the last purge, as far as its time to live tells? age_ms < 0: it does not. */
-static bool is_newer(const struct picture_read *read, int64_t age_ms)
-{
-    const struct picture_store *store = read->store;
-    int64_t purged_ms = store->purged_ms > read->purged_ms ? store->purged_ms : read->purged_ms;
-
-    return purged_ms == 0 || (age_ms >= 0 && wall_ms(store) - age_ms > purged_ms + SLACK_MS);
-}
-
-static enum outcome judge(const struct picture_read *read)
-{
-    int64_t age_ms = read->left_ms >= 0 ? read->ttl_ms - read->left_ms : -1;
-
-    if (read->is_late)
-        return LATE;
-    if (!read->has_value)
-        return MISS;
-    if (!is_json_object(buf_str(&read->value)))
-        return DAMAGED;
-    if (!look_at_witness(read->store) || !is_newer(read, age_ms))
-        return PURGED;
-    return HIT;
-}
-
-static void finish(struct picture_read *read)
-{
-    enum outcome outcome = judge(read);
-    int64_t left_ms = read->left_ms >= 0 ? read->left_ms : read->ttl_ms;
-    int64_t age_ms = left_ms < read->ttl_ms ? read->ttl_ms - left_ms : 0;
-    struct picture_answer answer = {.stamp = read->stamp};
-
-    count(read->store, outcome);
-    if (outcome == HIT) {
-        answer.value = buf_str(&read->value);
-        answer.age_s = age_ms / 1000;
-        answer.lifetime_s = (age_ms + left_ms) / 1000;
-    }
-    read->told(read->arg, &answer);
-    read_free(read);
-}
-
-static void on_reply(void *arg, enum redis_outcome outcome, const struct redis_reply *reply)
-{
-    struct part *part = arg;
-    struct picture_read *read = part->read;
-    bool is_text = outcome == REDIS_OK && reply->form == REDIS_STRING;
-    uint64_t moment;
-
-    part->call = NULL;
-    if (outcome != REDIS_OK)
-        read->is_late = true;
-    switch (part - read->parts) {
-    case ASK_VALUE:
-        read->has_value = is_text && buf_add_str(&read->value, reply->text);
-        break;
-    case ASK_TTL:
-        if (outcome == REDIS_OK && reply->form == REDIS_INTEGER)
-            read->left_ms = reply->integer;
-        break;
-    case ASK_PURGED:
-        if (is_text && str_to_u64(reply->text, &moment) && moment < INT64_MAX / 2)
-            read->purged_ms = (int64_t)moment;
-        break;
-    default:
-        break;
-    }
-    if (--read->left == 0)
-        finish(read);
-}
-
-static void name_of(const struct picture_store *store, const struct image_hash *hash,
-                    char name[NAME_BYTES])
-{
-    char digits[IMAGE_HASH_DIGITS + 1];
-
-    image_hash_write(hash, digits);
-    snprintf(name, NAME_BYTES, "%scache:image:hash:%s", store->prefix, digits);
-}
-
-static bool send_part(struct picture_read *read, int which, const char *word, const char *name)
-{
-    struct picture_store *store = read->store;
-    struct str text[] = {str_of(word), str_of(name)};
-    struct redis_command command = {.words = text,
-                                    .count = COUNT_OF(text),
-                                    .key = text[1],
-                                    .deadline_us = loop_now_us(store->loop) +
-                                                   (uint64_t)store->timeout_ms * 1000,
-                                    .fn = on_reply,
-                                    .arg = &read->parts[which]};
-
-    read->parts[which].read = read;
-    read->parts[which].call = redis_send(store->redis, &command);
-    read->left++;
-    return read->parts[which].call != NULL;
-}
-
-static bool send_all(struct picture_read *read, const struct image_hash *hash)
-{
-    char name[NAME_BYTES], purged[NAME_BYTES];
-
-    name_of(read->store, hash, name);
-    purged_name(read->store, purged);
-    return send_part(read, ASK_VALUE, "GET", name) && send_part(read, ASK_TTL, "PTTL", name) &&
-           send_part(read, ASK_PURGED, "GET", purged);
-}
-
-struct picture_read *picture_store_ask(struct picture_store *store,
-                                       const struct picture_question *question, picture_fn *told,
-                                       void *arg)
-{
-    struct picture_read *read = NULL;
-
-    if (redis_is_up(store->redis) && store->read_count < MOST_READS && know(store, question))
-        read = calloc(1, sizeof(*read));
-    if (read == NULL) {
-        count(store, AWAY);
-        return NULL;
-    }
-    *read = (struct picture_read){.store = store,
-                                  .next = store->reads,
-                                  .back = &store->reads,
-                                  .told = told,
-                                  .arg = arg,
-                                  .value = buf_new(PICTURE_STORE_MOST),
-                                  .ttl_ms = question->ttl_ms,
-                                  .left_ms = -1,
-                                  .stamp = cache_stamp(store->cache)};
-    if (read->next != NULL)
-        read->next->back = &read->next;
-    store->reads = read;
-    store->read_count++;
-    if (send_all(read, question->hash))
-        return read;
-    read_free(read);
-    count(store, AWAY);
-    return NULL;
-}
-
 /* ---- writing ---- */
 
 static void on_written(void *arg, enum redis_outcome outcome, const struct redis_reply *reply)
 {
     (void)reply;
-    count(arg, outcome == REDIS_OK ? STORED : FAILED);
+    picture_count(arg, outcome == REDIS_OK ? PICTURE_STORED : PICTURE_FAILED);
+}
+
+static void send_blind(struct picture_store *store, const struct str *text, size_t count)
+{
+    struct redis_command command = {.words = text,
+                                    .count = count,
+                                    .key = text[1],
+                                    .deadline_us = loop_now_us(store->loop) + WRITE_US};
+
+    (void)redis_send(store->redis, &command);
+}
+
+/* The newest CACHE_MOST_PICTURES stay there. */
+static void put_in_index(struct picture_store *store, const char *digits)
+{
+    char name[PICTURE_NAME_BYTES], moment[24], oldest[24];
+    struct str add[] = {STR("ZADD"), STR_NONE, picture_number(moment, picture_wall_ms(store)),
+                        str_of(digits)};
+    struct str trim[] = {STR("ZREMRANGEBYRANK"), STR_NONE, STR("0"),
+                         picture_number(oldest, -CACHE_MOST_PICTURES - 1)};
+
+    picture_side_name(store, "index", name);
+    add[1] = trim[1] = str_of(name);
+    send_blind(store, add, COUNT_OF(add));
+    send_blind(store, trim, COUNT_OF(trim));
 }
 
 void picture_store_put(struct picture_store *store, const struct picture_question *question,
                        struct str value, int64_t ttl_ms)
 {
-    char name[NAME_BYTES], life[24];
-    struct str text[] = {STR("SET"), STR_NONE, value, STR("PX"), write_number(life, ttl_ms)};
+    char name[PICTURE_NAME_BYTES], life[24];
+    struct str text[] = {STR("SET"), STR_NONE, value, STR("PX"), picture_number(life, ttl_ms)};
     struct redis_command command = {.words = text,
                                     .count = COUNT_OF(text),
                                     .deadline_us = loop_now_us(store->loop) + WRITE_US,
                                     .fn = on_written,
                                     .arg = store};
 
-    if (ttl_ms <= 0 || !is_json_object(value))
+    if (ttl_ms <= 0 || !picture_is_json(value))
         return;
-    name_of(store, question->hash, name);
+    picture_name(store, question->hash, name);
     command.key = text[1] = str_of(name);
-    if (!know(store, question) || redis_send(store->redis, &command) == NULL)
-        count(store, FAILED);
+    if (!picture_know(store, question) || redis_send(store->redis, &command) == NULL)
+        picture_count(store, PICTURE_FAILED);
+    else
+        put_in_index(store, name + strlen(name) - IMAGE_HASH_DIGITS);
 }
 
 bool cache_put(struct cache *cache, int status, const struct http_fields *fields, struct str body,
@@ -430,7 +266,7 @@ struct picture_store *picture_store_new(struct loop *loop, struct cache *cache, 
     store->cache = cache;
     store->watch = (struct deadline){.fn = on_watch, .arg = store};
     snprintf(store->prefix, sizeof(store->prefix), "%.*s", STR_ARG(config->store.images_prefix));
-    for (int i = 0; i < OUTCOMES; i++) {
+    for (int i = 0; i < PICTURE_OUTCOMES; i++) {
         struct str word = str_of(words[i]);
 
         store->outcomes[i] = metrics_series(sheet, M_IMAGE_STORE, 1, &word);
@@ -455,10 +291,7 @@ void picture_store_free(struct picture_store **store)
     *store = NULL;
     if (old == NULL)
         return;
-    for (struct picture_read *read = old->reads, *next; read != NULL; read = next) {
-        next = read->next;
-        read_free(read);
-    }
+    picture_reads_end(old);
     redis_free(&old->redis);
     deadline_clear(old->loop, &old->watch);
     cache_entry_release(&old->witness);

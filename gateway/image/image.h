@@ -38,6 +38,9 @@ uint32_t image_distance(const struct image_hash *a, const struct image_hash *b);
 /* 64 hex digits as imagehash prints them, and a NUL. */
 void image_hash_write(const struct image_hash *hash, char hex[IMAGE_HASH_DIGITS + 1]);
 
+/* The same back; false: it is not 64 of 0-9a-f. */
+bool image_hash_read(struct str hex, struct image_hash *hash) MUST_USE;
+
 /* Do these bytes begin as a JPEG, a PNG or a WebP does? Costs nothing. */
 bool image_is_known(struct str bytes);
 /* Decodes `bytes` (borrowed) and hashes what it shows. *hash is set for IMAGE_HASHED alone. */

@@ -32,6 +32,21 @@ void image_hash_write(const struct image_hash *hash, char hex[IMAGE_HASH_DIGITS 
     *to = '\0';
 }
 
+bool image_hash_read(struct str hex, struct image_hash *hash)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    *hash = (struct image_hash){{0}};
+    for (size_t i = 0; i < hex.len && hex.len == IMAGE_HASH_DIGITS; i++) {
+        size_t digit = str_find(str_at(digits, 16), hex.ptr[i]);
+
+        if (digit == 16)
+            return false;
+        hash->at[i / 16] = hash->at[i / 16] << 4 | digit;
+    }
+    return hex.len == IMAGE_HASH_DIGITS;
+}
+
 static bool is_blank(const uint8_t *small)
 {
     double sum = 0, squares = 0, count = SMALL * SMALL;

@@ -30,7 +30,8 @@ static struct picture_question question_of(const struct request *r, const struct
                                      .hash = &r->collected.hash,
                                      .route = r->route->name,
                                      .tags = &r->route->cache.tags,
-                                     .ttl_ms = r->route->cache.ttl_ms};
+                                     .ttl_ms = r->route->cache.ttl_ms,
+                                     .distance = r->route->cache.distance};
 }
 
 /* ---- asking ---- */
@@ -63,7 +64,7 @@ static void on_told(void *arg, const struct picture_answer *answer)
     r->collected.is_shared =
         answer->value.ptr != NULL && answer->lifetime_s > answer->age_s && keep(r, answer);
     if (r->collected.is_shared) /* the walk goes on with a search, which finds it there */
-        cache_near_add(r->context->shared->cache, &r->collected.scope, &r->collected.hash,
+        cache_near_add(r->context->shared->cache, &r->collected.scope, &answer->hash,
                        r->collected.digest);
     request_wake(r);
 }

@@ -199,12 +199,27 @@ static void what_is_no_picture(void **state)
                      IMAGE_BLANK);
 }
 
+static void a_hash_is_read_as_it_is_written(void **state)
+{
+    struct image_hash hash = {{0x0123456789abcdef, 0, UINT64_MAX, 42}}, back;
+    char hex[IMAGE_HASH_DIGITS + 1];
+
+    (void)state;
+    image_hash_write(&hash, hex);
+    assert_true(image_hash_read(str_of(hex), &back));
+    assert_int_equal(image_distance(&hash, &back), 0);
+    assert_false(image_hash_read(str_at(hex, IMAGE_HASH_DIGITS - 1), &back));
+    assert_false(image_hash_read(STR(""), &back));
+    hex[20] = 'A';
+    assert_false(image_hash_read(str_of(hex), &back));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_pictures),      cmocka_unit_test(truncated_files_are_refused),
-        cmocka_unit_test(what_is_no_picture),  cmocka_unit_test(the_bits_are_those_of_imagehash),
-        cmocka_unit_test(a_bomb_costs_little),
+        cmocka_unit_test(a_hash_is_read_as_it_is_written), cmocka_unit_test(known_pictures),
+        cmocka_unit_test(truncated_files_are_refused),     cmocka_unit_test(what_is_no_picture),
+        cmocka_unit_test(the_bits_are_those_of_imagehash), cmocka_unit_test(a_bomb_costs_little),
     };
 
     return cmocka_run_group_tests(tests, make_pictures, remove_pictures);
