@@ -4,12 +4,13 @@
 // The gateway has room for far fewer clients (limits.max_clients). Seen: its memory stays where it is once what it
 // keeps of clients is full (counters, and the hour's usage rows, LIMIT_USAGE_ROWS of them); clients who were there
 // before are served exactly as much as they may, those who come in the middle of it never more (less, by what the
-// overflow's upper bounds say), nor are attackers who come again and again; who is new is served. Ends with "count PASSED FAILED".
+// overflow's upper bounds say), nor are attackers who come again and again; who is new is served. Then a tenth of it with
+// counters in a Redis of its own: everybody exactly, and the gateway's memory as before. Ends with "count PASSED FAILED".
 //   node tests/load/flood.mjs [ADDRESSES] [MOST-MEBIBYTES]
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
-import { startGateway, stop, stopAll } from '../node/programs.mjs';
+import { freePort, hasRedis, startGateway, startRedis, stop, stopAll } from '../node/programs.mjs';
 
 const addresses = Number(process.argv[2] ?? 1000000);
 const mostMiB = Number(process.argv[3] ?? 160); // seen: 101, of which 60 are rows of usage
@@ -18,15 +19,16 @@ const LIMIT = 20, CLIENTS = 50000, USAGE_ROWS = 200000;
 const CONNECTIONS = 8, UNDER_WAY = 64, GROWTH_KIB = 8 * 1024;
 const HONEST = 100, RESTLESS = 50; // by LIMIT requests each: before and after; attackers who come again in each slice
 
-const configuration = {
+const configuration = store => ({
   server: { listen: ['127.0.0.1:0'], workers: 2, trusted_proxies: ['127.0.0.1/32'] },
   admin: { listen: '127.0.0.1:0' },
+  store: { url: store },
   // an hour: the counters of the first are of use to the end, however slow the machine
   tiers: { all: { per_hour: LIMIT } },
-  limits: { default_tier: 'all', max_clients: CLIENTS },
+  limits: { default_tier: 'all', max_clients: CLIENTS, deadline: '2s' },
   routes: [{ name: 'all', match: { path: '/*' }, respond: { status: 204 } }],
   log: { access: 'off' },
-};
+});
 
 const MARK = Buffer.from('HTTP/1.1 ');
 
@@ -69,9 +71,10 @@ function cpuSeconds(child) {
 }
 
 let passed = 0, failed = 0;
+let where = '';
 function judge(name, isGood, words) {
   if (isGood) passed++; else failed++;
-  console.log(`${isGood ? 'ok' : 'FAILED'}  ${name}: ${words}`);
+  console.log(`${isGood ? 'ok' : 'FAILED'}  ${where}: ${name}: ${words}`);
 }
 
 async function metric(gateway, name) {
@@ -105,8 +108,8 @@ async function attack(lines, from, to, served) {
   return good;
 }
 
-async function run() {
-  const gateway = await startGateway(configuration);
+async function run(store, addresses) {
+  const gateway = await startGateway(configuration(store));
   const lines = series(CONNECTIONS, () => line(gateway.url));
   const before = await ask(lines, rounds(LIMIT / 2, series(HONEST, honest)));
   const again = new Map(), started = Date.now();
@@ -132,12 +135,24 @@ async function run() {
   judge('an attacker who comes again is never served too much', list(again).every(n => n <= LIMIT), `of ${LIMIT}: ${text(again)}`);
   judge('who is new is served', good >= 0.99 * addresses, `${good} of ${addresses}`);
   judge('an address costs no more than any request', us <= MOST_US, `${us.toFixed(1)} us of CPU, at most ${MOST_US}; ${seconds.toFixed(1)} s in all`);
+  if (store !== 'memory:') {
+    const without = await metric(gateway, 'store_fallbacks_total');
+    judge('the store decided', without <= addresses / 100, `${without} decisions without it`);
+  }
   const end = await stop(gateway.child);
   judge('the gateway ends cleanly', end === 0, `exit ${end}`);
 }
 
 try {
-  await run();
+  where = 'memory';
+  await run('memory:', addresses);
+  if (hasRedis) {
+    const port = await freePort();
+
+    where = 'Redis';
+    await startRedis(['--port', String(port)]);
+    await run(`redis://127.0.0.1:${port}`, addresses / 10);
+  }
 } catch (error) {
   judge('the run', false, error.stack);
 } finally {
