@@ -17,6 +17,16 @@
 #define GATEWAY_REDIS_PRIV_H
 #include "redis/redis.h"
 
+/* As the configuration promises: TLS where hiredis has it (Debian 13), although tls.c needs OpenSSL
+ * alone. -DREDIS_HAS_TLS=1 has it elsewhere too. */
+#ifndef REDIS_HAS_TLS
+#if __has_include(<hiredis/hiredis_ssl.h>)
+#define REDIS_HAS_TLS 1
+#else
+#define REDIS_HAS_TLS 0
+#endif
+#endif
+
 #define REDIS_SLOTS       16384
 #define REDIS_MAX_LINKS   64
 #define REDIS_NO_LINK     UINT8_MAX

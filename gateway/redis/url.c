@@ -14,16 +14,6 @@
 
 #include <stdio.h>
 
-/* As the configuration promises: TLS where hiredis has it (Debian 13), although tls.c needs OpenSSL
- * alone. -DREDIS_HAS_TLS=1 has it elsewhere too. */
-#ifndef REDIS_HAS_TLS
-#if __has_include(<hiredis/hiredis_ssl.h>)
-#define REDIS_HAS_TLS 1
-#else
-#define REDIS_HAS_TLS 0
-#endif
-#endif
-
 enum { REDIS_PORT = 6379, SENTINEL_PORT = 26379, MAX_DATABASE = 65535 };
 
 static bool copy_text(struct str text, char *to, size_t room)

@@ -23,7 +23,16 @@ static const struct {
     {"a unix socket's database", "redis+unix:///s?db=4", "0 :@/s:0//4", true},
     {"Sentinels", "redis+sentinel://:pw@a,b:26380/main/2", "1 :pw@a:26379,b:26380/main/2", true},
     {"a Cluster", "redis+cluster://a:7000,[::1]:7001", "2 :@a:7000,::1:7001//0", true},
-    {"TLS", "rediss://h", "TLS", false},
+#if REDIS_HAS_TLS
+    {"TLS", "rediss://h/2", "0 :@h:6379//2", true},
+    {"TLS to Sentinels", "rediss+sentinel://h/m", "1 :@h:26379/m/0", true},
+    {"TLS to a Cluster", "rediss+cluster://h", "2 :@h:6379//0", true},
+    {"TLS without a host", "rediss:///run/redis.sock", "no TLS", false},
+    {"TLS of another kind", "rediss+unix:///s", "no Redis URL", false},
+#else
+    {"TLS", "rediss://h", "hiredis does not have", false},
+    {"TLS to a Cluster", "rediss+cluster://h", "hiredis does not have", false},
+#endif
     {"another scheme", "http://h", "no Redis URL", false},
     {"no scheme", "localhost:6379", "no Redis URL", false},
     {"no host", "redis://", "host:port", false},
