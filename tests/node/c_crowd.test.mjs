@@ -27,6 +27,7 @@ const sized = (text) => `HTTP/1.1 200 OK\r\nContent-Length: ${text.length}\r\n\r
 const answer = (name) => (request, socket) => {
   if (request.path === "/flood") flood(socket);
   else if (request.path === "/held") held.push({ name, socket });
+  else if (request.path.startsWith("/soon/")) setTimeout(() => socket.write(sized("soon")), Number(request.path.slice(6)));
   else socket.write(sized(name));
 };
 
@@ -131,4 +132,21 @@ test("a thousand clients that leave at once take their requests with them", asyn
   await until(() => held.every(({ socket }) => socket.destroyed || socket.readableEnded), "upstream connections are left");
   await until(async () => (await metric("gateway_requests_in_flight")) === 0, "requests are left");
   assert.equal((await fetch(`${gateway.url}/quick`)).status, 200);
+});
+
+test("clients that leave at any moment of a short wait disturb nobody", async () => {
+  const soon = (ms) => `GET /soon/${ms} HTTP/1.1\r\nHost: a\r\n\r\n`;
+  const answers = (text) => text.match(/HTTP\/1\.1 200 [^]*?\r\n\r\nsoon/g)?.length ?? 0;
+  const staying = [];
+  for (let i = 0; i < 400; i++) {
+    const ms = i % 9; // some are answered before their request is suspended, some after
+    if (i % 4 > 0) {
+      staying.push(say(gateway.url, soon(ms) + soon(8 - ms), (text) => answers(text) === 2, 20000));
+      continue;
+    }
+    const client = connect(soon(ms) + soon(1));
+    setTimeout(() => (i % 8 > 0 ? client.resetAndDestroy() : client.destroy()), (i * 7) % 9);
+  }
+  for (const got of await Promise.all(staying)) assert.equal(answers(got), 2);
+  await until(async () => (await metric("gateway_requests_in_flight")) === 0, "requests are left");
 });
