@@ -74,6 +74,7 @@ function settings({ origin, nobody, chat, main, redis }) {
       route("status", "/status-code/*"),
       route("slow", "/slow", { cache: { ...cache, ttl: "1ms" } }),
       route("private", "/private", { cache }),
+      route("analyze", "/analyze", { cache: { methods: ["POST"], key: { image: "phash" }, price_per_call: 0.01 } }),
       route("strict", "/models", { limit: { per_minute: 1 } }),
       route("tried", "/headers", { limit: { per_minute: 1, dry_run: true } }),
       route("chat", "/chat", { upstream: "chat", websocket: true }),
@@ -113,6 +114,7 @@ async function traffic(round) {
   await ask("/products/2", { method: "PUT", headers: json, body: '{"price": 3.5}' });
   await ask("/products", { method: "POST", headers: json, body: "x".repeat(5000) }).catch(() => {}); // 413, may be cut
   await ask("/private");
+  for (let i = 0; i < 2; i++) await ask("/analyze?ms=1", { method: "POST", body: Buffer.from(`\xff\xd8\xff broken in round ${round}`, "latin1") });
   await ask("/products/1", { headers: { "X-API-Key": "nobody's" } });
   await ask("/no/such/route");
   await ask("/status-code/404");
