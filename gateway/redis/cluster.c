@@ -39,7 +39,10 @@ struct redis_link *cluster_link_for(struct redis *redis, struct str key)
     if (key.len == 0)
         return any_link(redis);
     number = redis->cluster->slots[redis_slot(key)];
-    return number == REDIS_NO_LINK ? NULL : &redis->links[number];
+    if (number != REDIS_NO_LINK)
+        return &redis->links[number];
+    cluster_ask_soon(redis); /* nobody's now; not for long, perhaps */
+    return NULL;
 }
 
 struct redis_link *cluster_link_at(struct redis *redis, const struct redis_place *place)

@@ -11,7 +11,7 @@ import { END, SILENCE, startBetween } from "./redis_between.mjs";
 
 const options = { skip: hasRedis ? false : "redis-server is not installed", timeout: 280000 };
 const PER_MINUTE = 4, DEADLINE_MS = 250;
-let socket, redis, between, gate, users = 0;
+let socket, redis, between, gate, plain, cluster, users = 0;
 
 const cli = (...words) => execFileSync("redis-cli", ["-s", socket, ...words], { encoding: "utf8" }).trim();
 const secret = "the gateways' own";
@@ -54,9 +54,9 @@ before(async () => {
   between = await startBetween({ path: socket });
   const origin = await startOrigin();
   const route = (name, on_failure) => ({ name, match: { path: `/${name}` }, upstream: "app", rewrite: "/echo", limit: { on_failure } });
-  gate = await startGateway({
+  const start = (url, prefix) => startGateway({
     server: { listen: ["127.0.0.1:0"], workers: 1 }, admin: { listen: "127.0.0.1:0" },
-    store: { url: `redis://127.0.0.1:${between.port}` },
+    store: { url, prefix },
     identity: { jwt: { secret } },
     limits: { deadline: `${DEADLINE_MS}ms`, retry_jitter: 0 },
     tiers: { free: { per_minute: PER_MINUTE } },
@@ -64,10 +64,25 @@ before(async () => {
     routes: [route("local", "local"), route("open", "open"), route("closed", "closed")],
     log: { access: "off" },
   });
-  await isStores();
+  plain = { between, gate: await start(`redis://127.0.0.1:${between.port}`, "gw:") };
+  cluster = { between: await startBetween({ path: socket }) };
+  cluster.between.fault = clustered();
+  cluster.gate = await start(`redis+cluster://127.0.0.1:${cluster.between.port}`, "clustered:");
+  for (const one of [cluster, plain]) {
+    ({ between, gate } = one);
+    await isStores();
+  }
 });
+
+/** The Redis as a Cluster of one, with the slots up to `last`, and `reply` to scripts. */
+function clustered(reply, last = 16383) {
+  const { port } = cluster.between;
+  const map = Buffer.from(`*1\r\n*3\r\n:0\r\n:${last}\r\n*2\r\n$9\r\n127.0.0.1\r\n:${port}\r\n`);
+  return ([verb]) => (verb === "CLUSTER" ? map : verb === "ASKING" ? Buffer.from("+OK\r\n") : verb.startsWith("EVAL") ? reply : undefined);
+}
 after(async () => {
-  between?.stop();
+  plain?.between.stop();
+  cluster?.between.stop();
   await stopAll();
 });
 
@@ -143,6 +158,30 @@ test("scripted: a Redis that also refuses to be greeted", options, async () => {
     }, () => (between.fault = undefined));
   }
 });
+
+for (const [name, kind, reply, last] of [
+  ["MOVED in a circle", "not_ready", () => error(`MOVED 1 127.0.0.1:${cluster.between.port}`)],
+  ["ASK in a circle", "not_ready", () => error(`ASK 1 127.0.0.1:${cluster.between.port}`)],
+  ["MOVED to where nobody is", undefined, () => error("MOVED 1 127.0.0.1:1")],
+  ["MOVED that makes no sense", "not_ready", () => error("MOVED to the moon")],
+  ["TRYAGAIN", "not_ready", () => error("TRYAGAIN Multiple keys request during rehashing of slot")],
+  ["CLUSTERDOWN", "not_ready", () => error("CLUSTERDOWN Hash slot not served")],
+  ["slots that are nobody's", "away", () => error("CLUSTERDOWN Hash slot not served"), 0],
+  ["CROSSSLOT", "refused", () => error("CROSSSLOT Keys in request don't hash to the same slot")],
+])
+  test(`Cluster: ${name}`, options, async () => {
+    ({ between, gate } = cluster);
+    try {
+      await holds(name, kind, async () => {
+        between.fault = clustered(reply(), last);
+        if (last === undefined) return;
+        await ask(`probe${users++}`);
+        await sleep(600); // the map is read again
+      }, () => (between.fault = clustered()));
+    } finally {
+      ({ between, gate } = plain);
+    }
+  });
 
 test("real: OOM", options, () => holds("OOM", "no_memory", () => cli("config", "set", "maxmemory", "1"), () => cli("config", "set", "maxmemory", "0")));
 
