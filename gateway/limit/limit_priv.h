@@ -12,6 +12,33 @@
 
 #include <pthread.h>
 
+/* Of names that an operator chose, windows' and routes': quick, not for what strangers send. Every
+ * byte tells; `seed` is what else should. */
+static inline uint64_t name_hash(uint64_t seed, struct str name)
+{
+    uint64_t h = seed * UINT64_C(0x9e3779b97f4a7c15) + name.len, word;
+    uint32_t low, high;
+
+    for (size_t at = 0; at < name.len; at += sizeof(word)) {
+        const char *from = name.ptr + at;
+        size_t left = name.len - at;
+
+        word = 0;
+        if (left >= sizeof(word)) {
+            memcpy(&word, from, sizeof(word));
+        } else if (left >= sizeof(low)) {
+            memcpy(&low, from, sizeof(low));
+            memcpy(&high, from + left - sizeof(high), sizeof(high));
+            word = low | (uint64_t)high << 32;
+        } else {
+            for (size_t i = 0; i < left; i++)
+                word = word << 8 | (uint8_t)from[i];
+        }
+        h = (h ^ h >> 29 ^ word) * UINT64_C(0xbf58476d1ce4e5b9);
+    }
+    return h;
+}
+
 /* ---- window.c: one window, pure ---- */
 
 enum { RECORD_WORDS = 5, STRICT_SLICES = 8 };

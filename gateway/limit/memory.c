@@ -38,34 +38,12 @@ struct plan {
     uint32_t shard_count;
 };
 
-/* Up to eight bytes as a number; every byte tells. */
-static uint64_t word_of(const char *from, size_t len)
-{
-    uint64_t word = 0;
-    uint32_t low, high;
-
-    if (len >= sizeof(word)) {
-        memcpy(&word, from, sizeof(word));
-    } else if (len >= sizeof(low)) {
-        memcpy(&low, from, sizeof(low));
-        memcpy(&high, from + len - sizeof(high), sizeof(high));
-        word = low | (uint64_t)high << 32;
-    } else {
-        for (size_t i = 0; i < len; i++)
-            word = word << 8 | (uint8_t)from[i];
-    }
-    return word;
-}
-
 /* Three bits of kind, so that no record is ever read as another kind's, and 13 of name and
  * period: should two collide, a renamed window begins with its predecessor's count. */
 static uint16_t tag_of(const struct window_config *window)
 {
-    uint64_t h = (uint64_t)window->period_ms * UINT64_C(0x9e3779b97f4a7c15) + window->name.len;
+    uint64_t h = name_hash((uint64_t)window->period_ms, window->name);
 
-    for (size_t at = 0; at < window->name.len; at += sizeof(h))
-        h = (h ^ h >> 29 ^ word_of(window->name.ptr + at, window->name.len - at)) *
-            UINT64_C(0xbf58476d1ce4e5b9);
     return (uint16_t)((h >> 51) << 3 | ((uint64_t)window->kind + 1));
 }
 

@@ -148,7 +148,7 @@ void limit_usage_add(struct limiter *limiter, struct hash128 client, struct str 
                      struct str route, int64_t wall_us, const struct limit_usage *more)
 {
     struct usage_row wanted = {.client = client,
-                               .route = hash_sip64(&limiter->seed, route),
+                               .route = name_hash(0, route),
                                .hour = (uint32_t)(wall_us / 1000000 / USAGE_HOUR_S)};
     struct usage_shard *shard = &limiter->usage[client.lo % USAGE_SHARDS];
 
