@@ -27,6 +27,9 @@ struct admin_hooks {
      * `told` never comes. NULL: the same. */
     bool (*share_purges)(void *arg, const struct purge *purges, uint32_t count,
                          void (*told)(void *arg, uint32_t known, uint32_t applied), void *told_arg);
+    /* `told` later, once: what was revoked until now is in the store, or not yet. False: there is
+     * no store for it, and `told` never comes. NULL: the same. */
+    bool (*revoked_is_saved)(void *arg, void (*told)(void *arg, bool is_saved), void *told_arg);
     /* Why the store is away; "" while it is there; NULL: there is none but memory. May be NULL. */
     const char *(*store_why)(void *arg);
     void *arg;

@@ -1,7 +1,8 @@
 /* tokens.c - POST /system/tokens/revoke: a token is refused from now on.
  *
  * It is named by its text, or by its jti with the end until which that must be remembered. The
- * text is written nowhere: not in the answer, not in the audit line. Main thread. */
+ * text is written nowhere: not in the answer, not in the audit line. Where gateways share a store
+ * the answer waits until it stands there, because only then it outlives us. Main thread. */
 #include "admin/admin_priv.h"
 
 enum { ID_MOST = 255 };
@@ -36,8 +37,18 @@ static bool read_token(struct call *call, struct identify_token *token)
     return true;
 }
 
+static void on_saved(void *arg, bool is_saved)
+{
+    struct call *call = arg;
+
+    buf_addf(&call->question->text, ",\"stored\":%s}", is_saved ? "true" : "false");
+    answer_json(call, 200);
+    call_conclude(call);
+}
+
 void post_tokens_revoke(struct call *call)
 {
+    const struct admin_hooks *hooks = &call->admin->hooks;
     int64_t now_s = loop_wall_us(call->admin->loop) / 1000000;
     struct buf *text = &call->question->text;
     struct identify_token token;
@@ -55,6 +66,10 @@ void post_tokens_revoke(struct call *call)
     buf_addf(text, "{\"revoked\":true");
     if (token.until_s < INT64_MAX)
         buf_addf(text, ",\"until\":%" PRId64, token.until_s);
+    if (hooks->revoked_is_saved != NULL && hooks->answered != NULL)
+        call->is_pending = hooks->revoked_is_saved(hooks->arg, on_saved, call);
+    if (call->is_pending)
+        return;
     buf_add_char(text, '}');
     answer_json(call, 200);
 }

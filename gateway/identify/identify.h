@@ -107,6 +107,12 @@ enum { IDENTIFY_NEWS_MOST = 8192 }; /* bytes */
  * told now, and comes again. */
 typedef bool identify_news_fn(void *arg, struct str news);
 void identify_store_tell(struct identify_store *store, identify_news_fn *tell, void *arg);
+/* `fn` once: what was revoked until this call is in the store; or false, it is not within
+ * IDENTIFY_SAVE_MS, and will be later. False: out of memory, and fn is never called. */
+enum { IDENTIFY_SAVE_MS = 500 };
+typedef void identify_saved_fn(void *arg, bool is_saved);
+bool identify_store_when_saved(struct identify_store *store, identify_saved_fn *fn,
+                               void *arg) MUST_USE;
 /* Another gateway's news. */
 void identify_store_hear(struct identify_store *store, struct str news);
 /* Reads all that is there, now or when the store is back: from here on news are heard, but those

@@ -49,6 +49,17 @@ struct identify_store {
     uint32_t seen;    /* in the set, by the reading under way or the last */
     struct revoked_walk again;
     bool writes_again;
+    uint64_t added, saved; /* to and from the ring, since the start */
+    struct saved_wait *waits;
+    struct deadline too_late;
+};
+struct saved_wait {
+    struct post post;
+    struct identify_shared *shared;
+    struct saved_wait *next;
+    uint64_t upto, until_us;
+    identify_saved_fn *fn;
+    void *arg;
 };
 
 static void go_on(struct identify_store *store);
@@ -149,6 +160,32 @@ static bool tell_others(struct identify_store *store)
     return ok;
 }
 
+/* Those whose revocations are written, and those who have waited long enough. */
+static void tell_waits(struct identify_store *store)
+{
+    uint64_t now_us = loop_now_us(store->loop);
+
+    for (struct saved_wait **at = &store->waits; *at != NULL;) {
+        struct saved_wait *wait = *at;
+        bool is_saved = store->saved >= wait->upto;
+
+        if (!is_saved && now_us < wait->until_us) {
+            at = &wait->next;
+            continue;
+        }
+        *at = wait->next;
+        wait->fn(wait->arg, is_saved);
+        free(wait);
+    }
+    if (store->waits != NULL && !deadline_is_set(&store->too_late))
+        CHECK(deadline_set(store->loop, &store->too_late, store->waits->until_us));
+}
+
+static void on_too_late(void *arg)
+{
+    tell_waits(arg);
+}
+
 static void on_put(void *arg, enum redis_outcome outcome, const struct redis_reply *reply)
 {
     struct identify_store *store = arg;
@@ -164,6 +201,8 @@ static void on_put(void *arg, enum redis_outcome outcome, const struct redis_rep
     }
     store->first = (store->first + store->putting) % PENDING_MOST;
     store->count -= store->putting;
+    store->saved += store->putting;
+    tell_waits(store);
     go_on(store);
 }
 
@@ -211,6 +250,7 @@ static void save(struct identify_store *store, const struct identify_token *toke
         return;
     }
     store->pending[(store->first + store->count++) % PENDING_MOST] = *token;
+    store->added++;
     go_on(store);
 }
 
@@ -359,6 +399,7 @@ struct identify_store *identify_store_new(struct identify_shared *shared, struct
     store->shared = shared;
     store->loop = loop;
     store->retry = (struct deadline){.fn = on_retry, .arg = store};
+    store->too_late = (struct deadline){.fn = on_too_late, .arg = store};
     redis_script_init(&store->put, str_of(put_source));
     memcpy(store->key, prefix.ptr, prefix.len);
     memcpy(store->key + prefix.len, name, sizeof(name));
@@ -382,6 +423,11 @@ void identify_store_free(struct identify_store **store)
     shared_set_store(old->shared, NULL);
     redis_free(&old->redis);
     deadline_clear(old->loop, &old->retry);
+    deadline_clear(old->loop, &old->too_late);
+    for (struct saved_wait *wait = old->waits, *next; wait != NULL; wait = next) {
+        next = wait->next;
+        free(wait);
+    }
     free(old->pending);
     free(old);
 }
@@ -415,4 +461,34 @@ void store_post(struct identify_shared *shared, struct identify_store *store,
     }
     *saving = (struct saving){{on_saving, saving, NULL}, shared, *token};
     loop_post(store->loop, &saving->post);
+}
+
+/* Comes after every on_saving() of what was revoked before. A full ring has lost some. */
+static void on_waiting(void *arg)
+{
+    struct saved_wait *wait = arg;
+    struct identify_store *store = shared_store(wait->shared);
+
+    if (store == NULL || store->count == PENDING_MOST) {
+        wait->fn(wait->arg, false);
+        free(wait);
+        return;
+    }
+    wait->upto = store->added;
+    wait->until_us = loop_now_us(store->loop) + UINT64_C(1000) * IDENTIFY_SAVE_MS;
+    wait->next = store->waits;
+    store->waits = wait;
+    tell_waits(store);
+}
+
+bool identify_store_when_saved(struct identify_store *store, identify_saved_fn *fn, void *arg)
+{
+    struct saved_wait *wait = malloc(sizeof(*wait));
+
+    if (wait == NULL)
+        return false;
+    *wait = (struct saved_wait){
+        .post = {on_waiting, wait, NULL}, .shared = store->shared, .fn = fn, .arg = arg};
+    loop_post(store->loop, &wait->post);
+    return true;
 }

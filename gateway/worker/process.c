@@ -267,8 +267,9 @@ static bool make_revoked_store(struct gateway *g, const struct config *config, s
 static bool make_admin(struct gateway *g, const struct config *config, struct fail *why,
                        bool *bad_listener)
 {
-    struct admin_hooks hooks = {process_reload, worker_load,        on_answered, warm,
-                                write_urls,     store_share_purges, store_why,   g};
+    struct admin_hooks hooks = {
+        process_reload,     worker_load,        on_answered, warm, write_urls,
+        store_share_purges, store_when_revoked, store_why,   g};
     struct server_socket socket;
 
     g->sheet = metrics_sheet(g->shared.metrics);

@@ -87,9 +87,10 @@ bool store_begin(struct gateway *g, const struct config *config, struct fail *wh
 void store_wait(struct gateway *g);
 /* A purge as it came over the bus; text and host are borrowed from it. False: it is none. */
 bool store_read_purge(struct str payload, struct purge *purge);
-/* admin_hooks.share_purges and store_why. */
+/* admin_hooks.share_purges, revoked_is_saved and store_why. */
 bool store_share_purges(void *gateway, const struct purge *purges, uint32_t count,
                         void (*told)(void *arg, uint32_t known, uint32_t applied), void *told_arg);
+bool store_when_revoked(void *gateway, void (*told)(void *arg, bool is_saved), void *told_arg);
 const char *store_why(void *gateway);
 
 /* violations.c: brings new ones to the store, where there is one; every now and then. */

@@ -192,6 +192,13 @@ static bool tell_revoked(void *arg, struct str news)
     return bus_publish(g->bus, "revoked", news);
 }
 
+bool store_when_revoked(void *arg, void (*told)(void *arg, bool is_saved), void *told_arg)
+{
+    struct gateway *g = arg;
+
+    return g->revoked != NULL && identify_store_when_saved(g->revoked, told, told_arg);
+}
+
 /* ---- health ---- */
 
 const char *store_why(void *arg)

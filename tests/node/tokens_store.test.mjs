@@ -57,7 +57,7 @@ async function ask(gateway, bearer, path = "/", method = "GET") {
 async function revoke(gateway, body) {
   const answer = await fetch(`${gateway.admin}/system/tokens/revoke`, { method: "POST", body: JSON.stringify(body) });
   assert.equal(answer.status, 200);
-  await answer.text();
+  return (await answer.json()).stored;
 }
 
 async function until(what, condition, ms = 20000) {
@@ -206,4 +206,21 @@ test("credentials that are not valid leave nothing in the store, and are charged
   assert.ok(size() <= before + 3, `${size()} keys, ${before} before`); // the address' own, usage
   await stop(gateway.child);
   await stop(redis.child);
+});
+
+test("an answered revocation outlives the gateway that gave the answer, or says that it may not", options, async () => {
+  const socket = join(folder(), "redis");
+  const redis = await startRedis(["--port", "0", "--unixsocket", socket]);
+  const a = await startGateway(config(socket));
+  const kept = Array.from({ length: 10 }, (_, i) => token(`kept-${i}`)), alone = token("here-alone");
+  for (const one of kept) assert.equal(await revoke(a, { token: one }), true);
+  const gone = new Promise((resolve) => a.child.once("exit", resolve));
+  a.child.kill("SIGKILL");
+  await gone;
+  const b = await startGateway(config(socket));
+  for (const one of kept) assert.equal(await ask(b, one), 401);
+  await stop(redis.child);
+  assert.equal(await revoke(b, { token: alone }), false);
+  assert.equal(await ask(b, alone), 401);
+  assert.equal(await stop(b.child), 0);
 });
