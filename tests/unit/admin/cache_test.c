@@ -110,7 +110,7 @@ static void an_entry_is_explained(void **state)
     assert_number(json, "variants.0.ttl", 60);
     assert_number(json, "variants.0.status", 200);
     assert_text(json, "variants.0.tags.0", "p");
-    assert_text(json, "variants.0.stored.why", "stored");
+    assert_text(json, "variants.0.stored.why", "max-age lets it live 60 s");
     assert_text(json, "variants.0.stored.lifetime_source", "max-age");
     assert_number(json, "variants.0.stored.lifetime", 60);
     assert_number(json, "variants.0.stored.stale_if_unreachable", 7);
@@ -137,7 +137,7 @@ static void an_entry_is_found_under_its_port(void **state)
         cJSON *json =
             json_of(world, &(struct ask){.path = "/system/cache/entry", .query = urls[i]}, 200);
 
-        assert_text(json, "variants.0.stored.why", "stored");
+        assert_text(json, "variants.0.stored.why", "max-age lets it live 60 s");
         cJSON_Delete(json);
     }
     world_free(world);
