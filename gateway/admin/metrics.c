@@ -147,7 +147,7 @@ static void collect_upstreams(const struct admin *admin, struct sheet *sheet)
 
 static void collect_process(const struct admin *admin, struct sheet *sheet)
 {
-    struct str version = str_of(GATEWAY_VERSION), work = STR("work");
+    struct str version = str_of(GATEWAY_VERSION), work = STR("work"), names = STR("names");
     struct process_memory memory;
 
     process_memory_read(&memory);
@@ -156,6 +156,8 @@ static void collect_process(const struct admin *admin, struct sheet *sheet)
     cell_gauge_set(metrics_cell(sheet, M_MEMORY_GROWTH), growth_rate(&admin->growth));
     set(sheet, M_MEMORY_LIMIT, memory.limit_bytes);
     cell_gauge_set(metrics_series(sheet, M_TASKS_PENDING, 1, &work), (double)loop_work_pending());
+    cell_gauge_set(metrics_series(sheet, M_TASKS_PENDING, 1, &names),
+                   (double)loop_resolve_pending());
     set(sheet, M_OPEN_FDS, process_open_fds());
     set(sheet, M_DRAINING, admin->shared->is_draining ? 1 : 0);
     raise_to(metrics_cell(sheet, M_LOG_DROPPED), log_dropped());

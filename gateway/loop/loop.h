@@ -134,11 +134,13 @@ struct resolution;
  * the call. A few names at a time are looked up in threads of their own, the others wait: it may
  * take as long as name servers like, so the caller has a deadline. The answer says nothing of how
  * long it is good for: getaddrinfo() knows no lifetimes. NULL: out of memory, too many wait, or the
- * name is too long; and no callback comes. */
+ * name is empty or too long; and no callback comes. */
 struct resolution *loop_resolve(struct loop *loop, struct str host, uint16_t port,
                                 resolved_fn *done, void *arg) MUST_USE;
 /* No callback comes; clears the pointer. NULL is fine. */
 void loop_resolve_cancel(struct resolution **resolution);
+/* Names of all loops that are looked up now, or wait for it. Any thread. */
+uint64_t loop_resolve_pending(void);
 /* An address that needs no look-up: any thread, pure. False: it is a name. */
 bool socket_address_parse(struct str host, uint16_t port, struct socket_address *address);
 /* For tests: in place of getaddrinfo(), on the thread of a look-up; fills in count and why. Before

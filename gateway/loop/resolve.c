@@ -47,6 +47,20 @@ struct resolution {
     struct resolved resolved;
 };
 
+static _Atomic uint64_t pending; /* of all loops: names that are looked up or wait for it */
+
+static void resolution_free(struct resolution *resolution)
+{
+    if (resolution->host[0] != '\0')
+        atomic_fetch_sub_explicit(&pending, 1, memory_order_relaxed);
+    free(resolution);
+}
+
+uint64_t loop_resolve_pending(void)
+{
+    return atomic_load_explicit(&pending, memory_order_relaxed);
+}
+
 /* ---- addresses ---------------------------------------------------------- */
 
 bool socket_address_parse(struct str host, uint16_t port, struct socket_address *address)
@@ -161,7 +175,7 @@ static void *look_up(void *arg)
     resolution->ask(resolution->host, resolution->port, &resolution->resolved);
     pthread_mutex_lock(&resolver->lock);
     if (resolver->loop == NULL) {
-        free(resolution);
+        resolution_free(resolution);
     } else { /* while the lock is held the loop is there */
         resolution->next = resolver->known;
         resolver->known = resolution;
@@ -194,7 +208,7 @@ static void finish(struct resolution *resolution)
 {
     if (resolution->done != NULL)
         resolution->done(resolution->arg, &resolution->resolved);
-    free(resolution);
+    resolution_free(resolution);
 }
 
 static void at_turn_end(void *arg)
@@ -236,7 +250,7 @@ static void start_waiting(struct resolver *resolver)
             resolver->waiting_tail = &resolver->waiting;
         resolver->waiting_count--;
         if (resolution->done == NULL)
-            free(resolution);
+            resolution_free(resolution);
         else
             start(resolver, resolution);
     }
@@ -285,7 +299,7 @@ static void free_list(struct resolution *list)
 {
     for (struct resolution *next; list != NULL; list = next) {
         next = list->next;
-        free(list);
+        resolution_free(list);
     }
 }
 
@@ -309,7 +323,8 @@ struct resolution *loop_resolve(struct loop *loop, struct str host, uint16_t por
     struct resolver *resolver = need_resolver(loop);
     struct resolution *resolution;
 
-    if (resolver == NULL || host.len > RESOLVE_NAME_MOST || resolver->waiting_count >= WAITING_MOST)
+    if (resolver == NULL || host.len == 0 || host.len > RESOLVE_NAME_MOST ||
+        resolver->waiting_count >= WAITING_MOST)
         return NULL;
     resolution = calloc(1, sizeof(*resolution));
     if (resolution == NULL)
@@ -319,12 +334,13 @@ struct resolution *loop_resolve(struct loop *loop, struct str host, uint16_t por
     resolution->done = done;
     resolution->arg = arg;
     resolution->port = port;
-    memcpy(resolution->host, host.ptr, host.len);
     if (socket_address_parse(host, port, &resolution->resolved.at[0])) {
         resolution->resolved.count = 1;
         finish_at_turn_end(loop, resolution);
         return resolution;
     }
+    memcpy(resolution->host, host.ptr, host.len);
+    atomic_fetch_add_explicit(&pending, 1, memory_order_relaxed);
     if (resolver->running < AT_ONCE) {
         start(resolver, resolution);
         return resolution;

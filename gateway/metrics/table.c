@@ -172,7 +172,7 @@ const struct metric metric_table[M_COUNT] = {
     GAUGE(M_LOOP_UTILIZATION, "backpressure_loop_utilization",
         "Share of time that a worker's event loop was busy, 0 to 1.", LABELS("worker")),
     GAUGE(M_TASKS_PENDING, "backpressure_tasks_pending",
-        "Tasks that wait for their turn or run: work is what the pool of threads was given.",
+        "Tasks that wait or run: work is the pool of threads', names are being looked up.",
         LABELS("type")),
     COUNTER(M_MIRROR_REQUESTS, "mirror_requests_total",
         "Copies of requests for a route's mirror, by outcome: ok, error, dropped.",

@@ -27,7 +27,7 @@ let gateway, prometheus;
 
 // What this traffic does not raise, or what is well at zero.
 const mayBeZero =
-  /evict|log_dropped|evicted_series|draining|config_reloads|in_flight|lag_seconds|upstream_connections|dependency_health_status\{.*\}\)$|queue|tasks_pending|ejections|breaker|fallbacks|store_errors|blocked|keyspace|expired|expiring|monthly_saving|^1 - /;
+  /evict|log_dropped|evicted_series|draining|config_reloads|in_flight|lag_seconds|upstream_connections|dependency_health_status\{.*\}\)$|queue|tasks_pending|ejections|verdicts|breaker|fallbacks|store_errors|blocked|keyspace|expired|expiring|monthly_saving|^1 - /;
 
 /** A backend that agrees to every WebSocket and says nothing on it. */
 async function startChat() {

@@ -216,6 +216,7 @@ static void few_at_a_time(void **state)
         all[i] = loop_resolve(loop, STR("slow.test"), 80, on_resolved, &seen);
         assert_non_null(all[i]);
     }
+    assert_int_equal(loop_resolve_pending(), NAMES);
     for (int i = NAMES - CANCELLED; i < NAMES; i++)
         loop_resolve_cancel(&all[i]);
     assert_true(deadline_set(loop, &later, loop_now_us(loop) + 50000));
@@ -224,6 +225,7 @@ static void few_at_a_time(void **state)
     assert_int_equal(atomic_load(&asked), NAMES - CANCELLED);
     assert_true(atomic_load(&most_asking) <= 8);
     loop_free(&loop);
+    assert_int_equal(loop_resolve_pending(), 0);
 }
 
 /* A name server that is silent holds up neither the loop nor its end. */
@@ -246,7 +248,10 @@ static void the_end_does_not_wait(void **state)
     release(NULL);
     while (atomic_load(&asking) > 0)
         nap(1);
-    nap(20); /* the threads free what is theirs */
+    for (int i = 0; i < 2000 && loop_resolve_pending() > 0;
+         i++) /* the threads free what is theirs */
+        nap(1);
+    assert_int_equal(loop_resolve_pending(), 0);
 }
 
 /* Answered while the loop was not running, and then never fetched. */
@@ -273,6 +278,7 @@ static void what_is_refused(void **state)
 
     (void)state;
     memset(name, 'a', sizeof(name));
+    assert_null(loop_resolve(loop, STR(""), 80, on_resolved, NULL));
     assert_null(loop_resolve(loop, str_at(name, sizeof(name)), 80, on_resolved, NULL));
     loop_free(&loop);
 }
