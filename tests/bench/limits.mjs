@@ -1,9 +1,11 @@
-// limits.mjs - what a limit costs: in memory (limit_bench.c has the nanoseconds) and in Redis, for one client and for a hundred thousand, beside nginx'
-// limit_req and nginx with a Lua script on the same Redis (limits_contestants.mjs says which). Part of run.mjs.
+// limits.mjs - what a limit costs: in memory (limit_bench.c has the nanoseconds) and in Redis, for one client and for
+// a hundred thousand, beside nginx' limit_req and nginx with a Lua script on the same Redis (limits_contestants.mjs says
+// which). Part of run.mjs.
 //
 // The cost of a decision is the CPU time of a request on the limited route less that of one on the plain route, in
-// the same life of the same process. Redis' own time, and how often it was called, are what its INFO says. Latency
-// is taken apart, at a pace that leaves the core idle half of the time.
+// the same life of the same process. Redis' own time, and how often it was called, are what its INFO says, in the
+// same way: the gateway's usage goes there on both routes. Latency is taken apart, at a pace that leaves the core
+// idle half of the time.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -56,14 +58,18 @@ const counter = async (admin, name) => (await (await fetch(`http://127.0.0.1:${a
 function decisions(pid, port, work, { seconds, quick }, redis) {
   const args = path => [path, work.clients];
   wrk(port, quick ? 1 : 1 + work.clients / 20000, ['/limited', `walk:${work.clients}`]); // scripts are known, clients are there
-  const start = cpuSeconds(pid);
-  const plain = wrk(port, seconds, args('/plain'));
-  const middle = cpuSeconds(pid), before = redis && redisNow(redis);
-  const limited = wrk(port, seconds, args('/limited'));
-  const after = redis && redisNow(redis), cpu = cpuSeconds(pid) - middle;
-  const row = { plain_us: (middle - start) / plain.total * 1e6, limited_us: cpu / limited.total * 1e6, bad: plain.bad + limited.bad };
+  const marks = [{ cpu: cpuSeconds(pid), redis: redis && redisNow(redis) }], loads = [];
+  for (const path of ['/plain', '/limited']) {
+    loads.push(wrk(port, seconds, args(path)));
+    marks.push({ cpu: cpuSeconds(pid), redis: redis && redisNow(redis) });
+  }
+  const each = (what, i) => (what(marks[i + 1]) - what(marks[i])) / loads[i].total;
+  const row = { plain_us: each(m => m.cpu, 0) * 1e6, limited_us: each(m => m.cpu, 1) * 1e6, bad: loads[0].bad + loads[1].bad };
   row.added_us = row.limited_us - row.plain_us;
-  if (redis) Object.assign(row, { redis_us: (after.cpu - before.cpu) / limited.total * 1e6, calls: (after.calls - before.calls) / limited.total });
+  if (redis) {
+    row.redis_us = (each(m => m.redis.cpu, 1) - each(m => m.redis.cpu, 0)) * 1e6;
+    row.calls = each(m => m.redis.calls, 1) - each(m => m.redis.calls, 0);
+  }
   return row;
 }
 
