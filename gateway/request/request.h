@@ -163,6 +163,9 @@ struct request_answer {
 const struct request_answer *request_answer(struct request *request);
 /* How many bytes request_tunnel_write() takes now; 0: wake() comes when there is room again. */
 size_t request_tunnel_room(struct request *request);
+/* Has all that was written gone upstream, if anybody wants it? False: wake() comes when more has.
+ */
+bool request_tunnel_is_drained(struct request *request);
 void request_tunnel_write(struct request *request, struct str bytes);
 enum { REQUEST_READ_WAIT = 0, REQUEST_READ_END = -1, REQUEST_READ_ERROR = -2 };
 ptrdiff_t request_read(struct request *request, char *to, size_t room); /* STREAM */

@@ -60,6 +60,17 @@ size_t request_tunnel_room(struct request *request)
     return room;
 }
 
+bool request_tunnel_is_drained(struct request *request)
+{
+    struct body_buffer *body = &request->body;
+
+    if (body->len == 0 || body->discards || request->fetch.is_done)
+        return true;
+    body->writer_waits = true;
+    request->is_waiting = true;
+    return false;
+}
+
 void request_tunnel_write(struct request *request, struct str bytes)
 {
     struct body_buffer *body = &request->body;

@@ -229,13 +229,20 @@ static bool pump_down(struct connection *c)
 
 /* ---- up ------------------------------------------------------------------ */
 
+/* The upstream has ended: only the client's end is waited for. After a goodbye of ours the client's
+ * own is still told upstream. */
+static bool discards(const struct tunnel *t)
+{
+    return t->has_shut && !t->wants_goodbye;
+}
+
 /* False: the client is lost. */
 static bool pump_up(struct connection *c)
 {
     struct tunnel *t = c->tunnel;
 
     for (int i = 0; i < MOST_ROUNDS && !t->client_ended; i++) {
-        size_t room = t->has_shut ? sizeof(c->server->scratch) : request_tunnel_room(c->request);
+        size_t room = discards(t) ? sizeof(c->server->scratch) : request_tunnel_room(c->request);
         ssize_t got;
 
         if (room == 0)
@@ -250,7 +257,7 @@ static bool pump_up(struct connection *c)
         if (got == 0) {
             t->client_ended = true;
             request_body_end(c->request);
-        } else if (!t->has_shut) { /* else only its end is waited for */
+        } else if (!discards(t)) {
             request_tunnel_write(c->request, str_at(c->server->scratch, (size_t)got));
             c->bytes_in += (uint64_t)got;
         }
@@ -275,7 +282,7 @@ static void watch_both(struct connection *c)
     bool is_blocked = t->out_at < t->out_len;
     int events = 0;
 
-    if (!t->client_ended && (t->has_shut || request_tunnel_room(c->request) > 0))
+    if (!t->client_ended && (discards(t) || request_tunnel_room(c->request) > 0))
         events |= WATCH_READ;
     if (is_blocked)
         events |= WATCH_WRITE;
@@ -313,7 +320,7 @@ static void pump(struct connection *c, bool is_readable)
         socket_shut(c);
         connection_phase(c, PHASE_LINGER);
     }
-    if (t->has_shut && t->client_ended)
+    if (t->has_shut && t->client_ended && (discards(t) || request_tunnel_is_drained(c->request)))
         end(c);
     else
         watch_both(c);

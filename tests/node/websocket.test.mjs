@@ -300,14 +300,15 @@ test("a reload leaves what is open as it is", { skip }, async () => {
   await Promise.all(sockets.map(closed));
 });
 
-test("a draining gateway says goodbye with 1001", { skip }, async () => {
+test("a draining gateway says goodbye with 1001, and the client's goodbye is the upstream's", { skip }, async () => {
   const sockets = [];
   for (const { tls, over } of SIDES) sockets.push(await open(`${over}/echo`, { tls }));
   sockets[0].send("before");
   assert.equal(await next(sockets[0]), "before");
-  const codes = Promise.all(sockets.map(closed));
+  const codes = Promise.all(sockets.map(closed)), behind = Promise.all(accepted.slice(-4).map(({ socket }) => closed(socket)));
   const start = Date.now();
   assert.equal(await stop(gateway.child), 0);
   assert.deepEqual((await codes).map(([code]) => code), [1001, 1001, 1001, 1001]);
+  assert.deepEqual((await behind).map(([code]) => code), [1001, 1001, 1001, 1001]);
   assert.ok(Date.now() - start < 4500);
 });
