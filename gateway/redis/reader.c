@@ -12,7 +12,7 @@
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
 
-enum { ARENA_BLOCK = 4096 };
+enum { ARENA_BLOCK = 4096, MOST_DEPTH = 7 };
 
 struct reader {
     redisReader *hiredis;
@@ -56,10 +56,21 @@ static void *create_string(const redisReadTask *task, char *bytes, size_t len)
                                                               : REDIS_STRING;
     struct redis_reply *reply = reply_new(task, form);
 
-    if (reply == NULL)
+    /* a number in words, a text with a kind: RESP3, which nobody asked for */
+    if (reply == NULL || (form == REDIS_STRING && task->type != REDIS_REPLY_STRING))
         return NULL;
     reply->text = arena_copy(reader->arena, str_at(bytes, len));
     return reply->text.ptr != NULL ? place(task, reply) : NULL;
+}
+
+/* hiredis 0.14 stops at seven by itself, 1.2 does not. */
+static bool is_too_deep(const redisReadTask *task)
+{
+    int depth = 0;
+
+    for (; task != NULL; task = task->parent)
+        depth++;
+    return depth > MOST_DEPTH;
 }
 
 static void *create_array(const redisReadTask *task, items_count count)
@@ -67,7 +78,8 @@ static void *create_array(const redisReadTask *task, items_count count)
     struct reader *reader = task->privdata;
     struct redis_reply *reply = reply_new(task, REDIS_ARRAY);
 
-    if (reply == NULL || (int64_t)count < 0 || (int64_t)count > REDIS_MAX_ITEMS)
+    if (reply == NULL || task->type != REDIS_REPLY_ARRAY || is_too_deep(task) ||
+        (int64_t)count < 0 || (int64_t)count > REDIS_MAX_ITEMS)
         return NULL;
     reply->count = (size_t)count;
     if (count > 0) {

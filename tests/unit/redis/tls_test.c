@@ -150,7 +150,7 @@ static struct redis *begin(struct found *found, const char *host, uint16_t port,
 
     snprintf(text, sizeof(text), "redis://%s:%u", host, port);
     if (port == plain_port)
-        options.connect_ms = 300; /* it waits for the end of a line */
+        options.connect_ms = 300; /* Redis 7 waits for the end of a line, 8 answers */
     assert_true(redis_url_parse(str_of(text), &options.url, &why));
     options.url.is_tls = true; /* where the scheme is refused, too */
     snprintf(options.url.ca, sizeof(options.url.ca), "%s/%s", dir, ca);
@@ -198,7 +198,7 @@ static void who_is_believed(void **state)
         (void)begin(&found, rows[i].host, rows[i].is_plain ? plain_port : tls_port, rows[i].ca,
                     rows[i].shows_certificate);
         if (found.is_up != (rows[i].why == NULL) ||
-            (rows[i].why != NULL && !str_starts(str_of(found.why), str_of(rows[i].why))))
+            (rows[i].why != NULL && !str_has(str_of(found.why), str_of(rows[i].why))))
             fail_msg("%s: up %d, \"%s\"", rows[i].name, found.is_up, found.why);
         end(&found);
         stop();
