@@ -26,8 +26,8 @@ done < <(steps build)
 
 in_image base true
 in_image base "id gateway >/dev/null 2>&1 || { $(steps base); }"
-for name in gateway origin; do
-    install -D -m 755 "build/image-build/src/build/$name" "build/image-base/usr/local/bin/$name"
+for program in release/gateway origin; do
+    install -D -m 755 -t build/image-base/usr/local/bin "build/image-build/src/build/$program"
 done
 mkdir -p build/image-base/etc/gateway
 git show HEAD:config/gateway.json >build/image-base/etc/gateway/gateway.json
