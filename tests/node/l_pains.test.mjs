@@ -183,7 +183,10 @@ test("6: who leaves, and a gateway that dies, hold no place of requests at a tim
     quit.abort();
     await Promise.all(held);
     one = await gateway(store, "places:", more);
-    assert.deepEqual((await Promise.all([send(one, "/echo"), send(one, "/echo")])).map(({ status }) => status), [200, 200]);
+    const both = () => Promise.all([send(one, "/echo"), send(one, "/echo")]);
+    const areFree = (answers) => answers.every(({ status }) => status === 200);
+    if (store === "memory:") assert.ok(areFree(await both()));
+    else await until(both, areFree); // the leases of who died end within six seconds
     await stop(one.child);
   }
 });

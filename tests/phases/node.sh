@@ -1,6 +1,6 @@
 #!/bin/bash
-# node - tests/node/*.test.mjs under node's own runner, one file at a time. GATEWAY and
-# ORIGIN name the programs (ASan). What tests/node/package.json names is fetched once; without
+# node - tests/node/*.test.mjs under node's own runner, two files at a time: they wait more than
+# they work. GATEWAY and ORIGIN name the programs (ASan). What tests/node/package.json names is fetched once; without
 # npm or the network the tests that need it are skipped.
 set -u
 shopt -s nullglob
@@ -13,16 +13,19 @@ if [ ! -f $lock ] || [ tests/node/package-lock.json -nt $lock ]; then
     (cd tests/node && npm ci --silent --no-audit --no-fund && touch node_modules/.package-lock.json) ||
         echo "npm's packages cannot be had: some tests are skipped"
 fi
-passed=0 failed=0
-for file in "${files[@]}"; do
-    status=0
-    out=$(timeout -k 5 300 node --test --test-reporter=tap "$file" 2>&1) || status=$?
+run_file() { # FILE: what it says, and its counts into $counts
+    local good bad out status=0
+    out=$(timeout -k 5 300 node --test --test-reporter=tap "$1" 2>&1) || status=$?
     good=$(sed -nE 's/^# pass ([0-9]+)$/\1/p' <<<"$out" | tail -1)
     bad=$(sed -nE 's/^# fail ([0-9]+)$/\1/p' <<<"$out" | tail -1)
     good=${good:-0} bad=${bad:-0}
     [ $status = 0 ] || [ "$bad" -gt 0 ] || bad=1
-    echo "$file: $good passed, $bad failed"
-    [ "$bad" = 0 ] || echo "$out"
-    passed=$((passed + good)) failed=$((failed + bad))
-done
-echo "count $passed $failed"
+    [ "$bad" = 0 ] && out= || out=$'\n'$out
+    echo "$1: $good passed, $bad failed$out"
+    echo "$good $bad" >>"$counts"
+}
+export -f run_file
+export counts=build/test/node.counts
+mkdir -p build/test && : >$counts
+printf '%s\n' "${files[@]}" | xargs -P 2 -I FILE bash -c 'run_file FILE'
+awk -v files=${#files[@]} '{passed += $1; failed += $2} END {print "count", passed + 0, failed + files - NR}' $counts
