@@ -1,6 +1,6 @@
 #!/bin/bash
 # fuzz - each tests/fuzz/NAME_fuzz.c first replays tests/fuzz/corpus/NAME/, then looks for
-# more for FUZZ_SECONDS (5). One pass each. What it finds new goes to build/fuzz/corpus/NAME,
+# more for FUZZ_SECONDS (3). One pass each. What it finds new goes to build/fuzz/corpus/NAME,
 # a crashing input to build/fuzz/NAME-crash-*.
 set -u
 shopt -s nullglob
@@ -19,7 +19,7 @@ run_one() {
     mkdir -p "$corpus"
     [ ! -d "tests/fuzz/corpus/$name" ] || given=("tests/fuzz/corpus/$name")
     if { [ ${#given[@]} = 0 ] || build/fuzz/fuzz/"$name" -runs=0 "${given[@]}"; } &&
-        build/fuzz/fuzz/"$name" -max_total_time="${FUZZ_SECONDS:-5}" -timeout=10 -rss_limit_mb=2048 \
+        build/fuzz/fuzz/"$name" -max_total_time="${FUZZ_SECONDS:-3}" -timeout=10 -rss_limit_mb=2048 \
             -artifact_prefix="build/fuzz/$name-" -print_final_stats=1 "$corpus" "${given[@]}"; then
         echo pass
     fi >"build/fuzz/$name.log" 2>&1
