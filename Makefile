@@ -168,15 +168,15 @@ deps-%:
 
 # ---- install ---------------------------------------------------------------
 
-# the configuration goes where packages keep examples: nothing under /etc is ever overwritten
 release:
 	@$(MAKE) -s $(if $(findstring gcc,$(CC)),LTO=1) BUILD=$(BUILD)/release $(BUILD)/release/gateway
 
+# the configuration goes where packages keep examples: nothing under /etc is ever overwritten
 install: release
 	install -D -m 755 $(BUILD)/release/gateway $(DESTDIR)$(PREFIX)/bin/gateway
 	install -D -m 644 config/gateway.json $(DESTDIR)$(PREFIX)/share/gateway/gateway.json
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system config/systemd/gateway.service config/systemd/gateway.socket
-	config/systemd/unit.sh >$(DESTDIR)$(PREFIX)/lib/systemd/system/gateway.service
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system config/systemd/gateway.socket
+	config/systemd/unit.sh | install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/gateway.service
 
 # build/gateway_VERSION_ARCH.deb, as lintian likes it
 deb: deps-deb release

@@ -22,8 +22,8 @@ root=$work/root doc=$work/root/usr/share/doc/gateway
 install -D -m 755 "$program" "$root/usr/bin/gateway"
 strip --remove-section=.comment --remove-section=.note "$root/usr/bin/gateway"
 install -D -m 644 config/gateway.json "$root/etc/gateway/gateway.json"
-install -D -m 644 -t "$root/lib/systemd/system" config/systemd/gateway.service config/systemd/gateway.socket
-config/systemd/unit.sh >"$root/lib/systemd/system/gateway.service"
+install -D -m 644 -t "$root/lib/systemd/system" config/systemd/gateway.socket
+config/systemd/unit.sh | install -m 644 /dev/stdin "$root/lib/systemd/system/gateway.service"
 install -D -m 644 -t "$doc" README.md
 install -D -m 644 config/README.md "$doc/configuration.md"
 install -D -m 644 config/deb/copyright "$doc/copyright"

@@ -103,7 +103,9 @@ bool buf_add_u64(struct buf *buf, uint64_t value); /* decimal */
 bool buf_addf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 bool buf_add_json(struct buf *buf,
                   struct str s); /* quoted and escaped; invalid UTF-8 becomes U+FFFD */
-bool buf_reserve(struct buf *buf, size_t more);   /* room for `more` bytes after len */
+bool buf_reserve(struct buf *buf, size_t more); /* room for `more` bytes after len */
+/* Copies what follows *at, at most `room` bytes, and moves *at behind it: how many; 0: no more. */
+size_t buf_read(const struct buf *buf, size_t *at, char *to, size_t room);
 void buf_drop_front(struct buf *buf, size_t len); /* forget the first `len` bytes */
 static inline struct str buf_str(const struct buf *buf)
 {

@@ -243,6 +243,16 @@ bool buf_add_json(struct buf *buf, struct str s)
     return !buf->is_broken;
 }
 
+size_t buf_read(const struct buf *buf, size_t *at, char *to, size_t room)
+{
+    size_t left = buf->len - *at, taken = left < room ? left : room;
+
+    if (taken > 0)
+        memcpy(to, buf->ptr + *at, taken);
+    *at += taken;
+    return taken;
+}
+
 void buf_drop_front(struct buf *buf, size_t len)
 {
     CHECK(len <= buf->len);

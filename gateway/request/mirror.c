@@ -75,15 +75,9 @@ static void on_trailers(void *arg, const struct http_fields *fields)
 static ptrdiff_t on_read(void *arg, char *to, size_t room)
 {
     struct mirror *mirror = arg;
-    size_t left = mirror->body.len - mirror->sent;
+    size_t taken = buf_read(&mirror->body, &mirror->sent, to, room);
 
-    if (left == 0)
-        return CLIENT_READ_END;
-    if (left > room)
-        left = room;
-    memcpy(to, mirror->body.ptr + mirror->sent, left);
-    mirror->sent += left;
-    return (ptrdiff_t)left;
+    return taken > 0 ? (ptrdiff_t)taken : CLIENT_READ_END;
 }
 
 static void on_done(void *arg, const struct upstream_result *result)

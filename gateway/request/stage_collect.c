@@ -47,10 +47,8 @@ bool collect_take(struct request *r, struct str bytes)
 size_t collect_read(struct request *r, char *to, size_t room)
 {
     struct collected *c = &r->collected;
-    size_t left = c->bytes.len - c->sent, taken = left < room ? left : room;
+    size_t taken = buf_read(&c->bytes, &c->sent, to, room);
 
-    memcpy(to, c->bytes.ptr + c->sent, taken);
-    c->sent += taken;
     if (r->mirror != NULL)
         mirror_body(r, str_at(to, taken));
     return taken;

@@ -132,15 +132,9 @@ static bool on_body(void *arg, struct str bytes)
 static ptrdiff_t on_read(void *arg, char *to, size_t room)
 {
     struct tracer *tracer = arg;
-    size_t left = tracer->body.len - tracer->uploaded;
+    size_t taken = buf_read(&tracer->body, &tracer->uploaded, to, room);
 
-    if (left == 0)
-        return CLIENT_READ_END;
-    if (left > room)
-        left = room;
-    memcpy(to, tracer->body.ptr + tracer->uploaded, left);
-    tracer->uploaded += left;
-    return (ptrdiff_t)left;
+    return taken > 0 ? (ptrdiff_t)taken : CLIENT_READ_END;
 }
 
 static void on_done(void *arg, enum client_outcome outcome, const char *reason)

@@ -7,17 +7,6 @@
  * Thread: the worker's, inside the client room's callback. */
 #include "upstream/upstream_priv.h"
 
-static ptrdiff_t read_kept(struct upstream_exchange *exchange, char *to, size_t room)
-{
-    size_t left = exchange->kept.len - exchange->kept_at;
-
-    if (left > room)
-        left = room;
-    memcpy(to, exchange->kept.ptr + exchange->kept_at, left);
-    exchange->kept_at += left;
-    return (ptrdiff_t)left;
-}
-
 static void keep(struct upstream_exchange *exchange, const char *bytes, size_t len)
 {
     if (exchange->body_is_lost)
@@ -37,7 +26,7 @@ ptrdiff_t body_read(void *arg, char *to, size_t room)
     ptrdiff_t got;
 
     if (!exchange->body_is_lost && exchange->kept_at < exchange->kept.len)
-        return read_kept(exchange, to, room);
+        return (ptrdiff_t)buf_read(&exchange->kept, &exchange->kept_at, to, room);
     if (exchange->body_has_ended)
         return CLIENT_READ_END;
     got = exchange->handler->read(exchange->arg, to, room);

@@ -191,9 +191,28 @@ static void json_wherever_the_odd_byte_stands(void **state)
     }
 }
 
+static void reading_goes_on_where_it_stopped(void **state)
+{
+    struct buf buf = buf_new(16);
+    size_t at = 0;
+    char to[4];
+
+    (void)state;
+    assert_int_equal(buf_read(&buf, &at, to, sizeof(to)), 0); /* it has no memory yet */
+    assert_true(buf_add_str(&buf, STR("abcdef")));
+    assert_int_equal(buf_read(&buf, &at, to, sizeof(to)), 4);
+    assert_memory_equal(to, "abcd", 4);
+    assert_int_equal(buf_read(&buf, &at, to, sizeof(to)), 2);
+    assert_memory_equal(to, "ef", 2);
+    assert_int_equal(buf_read(&buf, &at, to, sizeof(to)), 0);
+    assert_int_equal(at, 6);
+    buf_free(&buf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reading_goes_on_where_it_stopped),
         cmocka_unit_test(growing_keeps_what_was_there),
         cmocka_unit_test(ceiling_is_met_exactly_and_never_passed),
         cmocka_unit_test(a_ceiling_of_nothing),
